@@ -1,0 +1,1 @@
+"""What is on the wire: bytes, chunks, items, parts and events. No I/O, no decisions."""

@@ -1,0 +1,175 @@
+"""A provider's facts, as one value. The table of providers is data: `providers/table.toml`.
+
+A new field must serve real providers: the Q-number or chat-providers.md section beside it says
+which. Everything has the default that satisfies the strictest common form.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+# What a Chat Completions server that documents nothing is assumed to take. Anything else that a
+# request asks for is left out and reported (chat-providers.md section 1, rule 1).
+COMMON_PARAMS = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+)
+
+_EFFORTS = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What differs for the models whose name matches `match` (a regular expression, searched).
+
+    `facts` are profile fields that replace the provider's.
+    """
+
+    match: str
+    facts: dict[str, Any] = {}
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one provider bends Chat Completions."""
+
+    name: str
+    title: str = ""
+    """The name in sentences; `name` when empty."""
+    base_url: str = ""
+    chat_path: str = "/chat/completions"
+    models_path: str = "/models"
+    """Empty when the provider cannot list its models."""
+
+    # -- credentials
+    key_env: tuple[str, ...] = ()
+    """Environment variables that may hold the key, first found wins."""
+    key_optional: bool = False
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    headers: dict[str, str] = {}
+
+    # -- the model, for the catalogue that Codex reads
+    default_model: str = ""
+    context_window: int = 131072
+    efforts: tuple[str, ...] = ("low", "medium", "high")
+    """Reasoning efforts that the model knows; empty when it has no such control."""
+    user_images: bool = True
+
+    # -- messages
+    developer_role: Literal["system", "developer"] = "system"
+    """F5, F7."""
+    system_position: Literal["head", "any"] = "head"
+    """`head`: one system message, first; later ones become user messages (F6, Q64)."""
+    image_urls: bool = True
+    """False: only `data:` URLs (Ollama)."""
+    user_files: bool = False
+    user_audio: bool = False
+    user_after_tool: bool = True
+    """False: an assistant message must stand between a tool result and a user message (Q65)."""
+    assistant_last: Literal["keep", "bridge"] = "bridge"
+    """Whether a history may end with an assistant message (codex-cli.md section 2.2)."""
+    merge_same_role: bool = False
+    """True: consecutive user messages are joined (Q65)."""
+    assistant_empty: Literal["null", "empty", "omit"] = "null"
+    """The content of an assistant message that only calls tools (Q71)."""
+    call_id_max: int = 64
+    call_id_exact: int = 0
+    """Not 0: ids have exactly this many letters and digits (Mistral: 9)."""
+
+    # -- tools
+    max_tools: int = 128
+    tool_strict: Literal["drop", "keep"] = "drop"
+    tool_choice: tuple[Literal["auto", "none", "required", "named"], ...] = (
+        "auto",
+        "none",
+        "required",
+        "named",
+    )
+    tool_choice_required_as: str = "required"
+    parallel_tool_calls: Literal["send", "omit", "force_false"] = "omit"
+    rename_tools: dict[str, str] = {}
+    """Tool names that the model takes for its own built-ins (Q31)."""
+
+    # -- output format
+    json_schema: bool = True
+    json_with_tools: bool = True
+    """False: a JSON format next to tools is refused, so it is asked for in words (section 1.4)."""
+
+    # -- parameters
+    params: tuple[str, ...] = COMMON_PARAMS
+    """Chat parameters that are sent when the client asks for them."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_tokens_default: int = 0
+    """Sent when the client sets no limit; 0: none is sent (F37)."""
+    stream_usage: Literal["include_usage", "always"] = "include_usage"
+    """`always`: usage comes unasked and `stream_options` is refused (Mistral)."""
+    extra_body: dict[str, Any] = {}
+
+    # -- reasoning
+    reasoning_param: Literal[
+        "reasoning_effort",
+        "reasoning.effort",
+        "reasoning.enabled",
+        "thinking.type",
+        "enable_thinking",
+        "chat_template_kwargs",
+        "none",
+    ] = "reasoning_effort"
+    effort_map: dict[str, str] = msgspec.field(default_factory=lambda: dict(_EFFORTS))
+    """Responses effort to the provider's; an effort that is missing is not sent (F36)."""
+    reasoning_extra: dict[str, Any] = {}
+    reasoning_out: str = ""
+    """The field of an assistant message that takes reasoning back; empty: none (F8, F9, Q17)."""
+    reasoning_replay: Literal["never", "tool_turns", "always"] = "never"
+    reasoning_missing: Literal["omit", "space"] = "omit"
+    """What stands in for reasoning that a client dropped where the provider insists (Q21, Q22)."""
+    think_tags: bool = False
+    """True: a leading <think> block in the content is reasoning (Q19, F50)."""
+
+    # -- usage and limits
+    usage_cached: tuple[str, ...] = ("prompt_tokens_details.cached_tokens",)
+    """Paths inside `usage`, first found wins (Q63)."""
+    usage_reasoning: tuple[str, ...] = ("completion_tokens_details.reasoning_tokens",)
+    usage_reasoning_included: bool = True
+    """False: reasoning tokens come on top of the completion tokens (Q62, xAI)."""
+    reset_headers: tuple[str, ...] = ()
+    """Rate-limit headers that say when to come back, in seconds or as `1m2.5s`."""
+
+    models: tuple[ModelFacts, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The provider's name in a sentence."""
+        return self.title or self.name
+
+    @property
+    def model_env(self) -> str:
+        """The environment variable that names the model: `CEREBRAS_MODEL`."""
+        return f"{self.name.upper().replace('-', '_')}_MODEL"
+
+    def for_model(self, model: str) -> Profile:
+        """This profile with the facts of every matching entry of `models` laid over it in order."""
+        profile = self
+        for entry in self.models:
+            if re.search(entry.match, model):
+                profile = profile.replacing(**entry.facts)
+        return profile
+
+    def replacing(self, **facts: Any) -> Profile:
+        """This profile with other values for some fields; raises `msgspec.ValidationError`."""
+        replaced: Profile = msgspec.convert({**msgspec.to_builtins(self), **facts}, type(self))
+        return replaced
