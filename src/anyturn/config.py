@@ -1,0 +1,443 @@
+"""The configuration: one value out of flags, environment, file and defaults, in this order.
+
+Every option is declared once, as a field of `Settings`: the file, the environment, the flags, the
+error sentences and the reference in docs/configuration.md all come from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+
+from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
+from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
+from anyturn.providers import UnknownProvider, find, names, nearest
+from anyturn.wire.profile import Profile
+
+__all__ = [
+    "CONFIG",
+    "OPTIONS",
+    "ConfigError",
+    "Option",
+    "Row",
+    "Settings",
+    "load_settings",
+    "reference_table",
+]
+
+PREFIX = "ANYTURN_"
+FILE_NAME = "anyturn.toml"
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------- what an option is
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option, wherever its value is given. `kind` is str, int or float."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    problem: Problem | None = None
+    on_command_line: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `ANYTURN_PORT`."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line: `--port`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def expected(self) -> str:
+        """What it takes, for the middle of a sentence."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind is str:
+            return "a text"
+        number = "a whole number" if self.kind is int else "a number"
+        if math.isfinite(self.high):
+            return f"{number} from {self.low:g} to {self.high:g}"
+        return f"{number}, {self.low:g} or more"
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text` of a flag or variable writes. Raises as `read` does."""
+        if self.kind is str:
+            return self.read(text)
+        try:
+            number = self.kind(text)
+        except ValueError:
+            raise self._misfit(self.expected, text) from None
+        return self.read(number)
+
+    def read(self, given: Any) -> Any:
+        """Return `given`, a value of TOML, as a value of this option.
+
+        Raises `ValueError` with a sentence that says what the option takes and what was found.
+        """
+        if isinstance(given, bool):
+            raise self._misfit(self.expected, given)
+        if isinstance(given, int | float) and self.kind is not str:
+            return self._read_number(given)
+        if isinstance(given, str) and self.kind is str:
+            return self._read_text(given)
+        raise self._misfit(self.expected, given)
+
+    def _read_number(self, given: float) -> float:
+        whole = isinstance(given, int) or self.kind is float
+        if not whole or not self.low <= given <= min(self.high, _MAX_NUMBER):
+            raise self._misfit(self.expected, given)
+        return cast(float, self.kind(given))
+
+    def _read_text(self, given: str) -> str:
+        value = given.strip()
+        if self.choices and (value := value.lower()) not in self.choices:
+            raise self._misfit(self.expected, given)
+        # Nothing is a wish for nothing, except where something has to be.
+        judged = self.problem if value or self.default else None
+        if judged and (expected := judged(value)):
+            raise self._misfit(expected, given)
+        return value
+
+    def _misfit(self, expected: str, given: Any) -> ValueError:
+        # Whoever puts the key itself where its variable's name belongs must not see it in a log.
+        secret = self.problem is variable_problem
+        shown = "what was found" if secret else found(given)
+        return ValueError(f"{self.name} takes {expected}, not {shown}.")
+
+
+# More seconds than a year has, and more bytes than a body can have.
+_MAX_NUMBER = 1e12
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float = -math.inf,
+    high: float = math.inf,
+    problem: Problem | None = None,
+    on_command_line: bool = False,
+) -> T:
+    """Declare a field of `Settings` as an option."""
+    facts = {"help": help, "choices": choices, "low": low, "high": high, "problem": problem}
+    facts["on_command_line"] = on_command_line
+    return dataclasses.field(default=default, metadata={"option": facts})
+
+
+def _host_problem(host: str) -> str:
+    # An empty host would listen on every network.
+    plain = re.fullmatch(r"[A-Za-z0-9.:_%-]+", host)
+    return "" if plain else "an address or a name, like 127.0.0.1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All options with their values, and where each value came from.
+
+    `sources` maps every option to `default`, the file's name, `ANYTURN_…` or `--…`; `aliases` and
+    `providers` are the file's [models] and [providers.NAME]. No key is in here.
+    """
+
+    host: str = option(
+        "127.0.0.1", "Address to listen on.", problem=_host_problem, on_command_line=True
+    )
+    port: int = option(
+        10000,
+        "Port to listen on; 0 takes any free one.",
+        low=0,
+        high=65535,
+        on_command_line=True,
+    )
+    provider: str = option(
+        "", "Provider of the models; without it, the one whose key is set.", on_command_line=True
+    )
+    base_url: str = option(
+        "",
+        "Where the provider's API begins, up to /v1.",
+        problem=url_problem,
+        on_command_line=True,
+    )
+    model: str = option("", "Model for requests that name none.", on_command_line=True)
+    api_key_env: str = option(
+        "",
+        "Environment variable that holds the provider's key.",
+        problem=variable_problem,
+        on_command_line=True,
+    )
+    reasoning: str = option(
+        "auto",
+        "How the model's reasoning is shown to the client.",
+        choices=("auto", "summary", "text"),
+    )
+    log_level: str = option(
+        "info",
+        "How much is logged.",
+        choices=("debug", "info", "warning", "error"),
+        on_command_line=True,
+    )
+    connect_timeout_s: float = option(10.0, "Seconds to reach the provider.", low=0.01)
+    first_byte_timeout_s: float = option(
+        300.0, "Seconds until the provider begins to answer.", low=0.01
+    )
+    idle_timeout_s: float = option(
+        300.0, "Seconds of silence in the middle of a provider's answer.", low=0.01
+    )
+    retries: int = option(
+        2, "How often a request is tried again, before its first byte.", low=0, high=10
+    )
+    retry_wait_max_s: float = option(
+        60.0,
+        "Longest pause before another try, in seconds; a longer one is the client's to wait.",
+        low=0,
+    )
+    keepalive_s: float = option(
+        15.0, "Seconds of silence after which the client gets a sign of life.", low=0.01
+    )
+    max_body_bytes: int = option(
+        64 * 1024 * 1024, "Largest request body in bytes, unpacked (64 MiB).", low=1
+    )
+    shutdown_timeout_s: float = option(
+        10.0, "Seconds that running turns may go on after the gateway was stopped.", low=0
+    )
+
+    sources: dict[str, str] = dataclasses.field(default_factory=dict)
+    aliases: dict[str, str] = dataclasses.field(default_factory=dict)
+    # Headers of a profile may hold secrets: they stay out of repr().
+    providers: dict[str, Profile] = dataclasses.field(default_factory=dict, repr=False)
+    config_file: Path | None = None
+
+
+def _declared_options() -> Iterator[Option]:
+    kinds = get_type_hints(Settings)
+    for field in dataclasses.fields(Settings):
+        if "option" in field.metadata:
+            yield Option(field.name, kinds[field.name], field.default, **field.metadata["option"])
+
+
+OPTIONS: Mapping[str, Option] = MappingProxyType({o.name: o for o in _declared_options()})
+CONFIG = Option(
+    "config",
+    str,
+    "",
+    f"The file to read, instead of ./{FILE_NAME} or the user's own.",
+    on_command_line=True,
+)
+
+
+class Row(NamedTuple):
+    """One row of the reference, as texts. `flag` is empty for an option that has none."""
+
+    name: str
+    flag: str
+    variable: str
+    takes: str
+    default: str
+    help: str
+
+
+def reference_table() -> list[Row]:
+    """Return one row per option, in the order of declaration; `config` comes first."""
+    return [
+        Row(o.name, _flag(o), o.variable, o.expected, _default_text(o.default), o.help)
+        for o in (CONFIG, *OPTIONS.values())
+    ]
+
+
+def _flag(one: Option) -> str:
+    return one.flag if one.on_command_line else ""
+
+
+def _default_text(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+# ---------------------------------------------------------------- loading
+
+
+class _Given(NamedTuple):
+    """A value that somebody gave. `place` says where, for the beginning of a sentence."""
+
+    value: Any
+    source: str
+    place: Callable[[], str]
+
+
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Return the configuration that `flags`, `environ` and the file found from `cwd` make.
+
+    `flags` holds options by name, with None for those that were not given, and `config`. Raises
+    `ConfigError` for whatever is unknown, of a wrong type or contradictory in any of the three.
+    """
+    file = _find_file(flags, environ, cwd)
+    profiles = read_profiles(file) if file else {}
+    given = _from_file(file) if file else {}
+    given |= _from_environment(environ)
+    given |= _from_flags(flags)
+    if "provider" in given:
+        _check_provider(given["provider"], profiles)
+    return Settings(
+        **{name: one.value for name, one in given.items()},
+        sources={name: given[name].source if name in given else "default" for name in OPTIONS},
+        aliases=_read_aliases(file, profiles) if file else {},
+        providers=profiles,
+        config_file=file.path if file else None,
+    )
+
+
+def _check_provider(given: _Given, profiles: Mapping[str, Profile]) -> None:
+    if not given.value:
+        return
+    try:
+        find(given.value, profiles)
+    except UnknownProvider as error:
+        known = ", ".join(dict.fromkeys([*profiles, *names()]))
+        raise ConfigError(f"{given.place()}: {error} Known: {known}.") from None
+
+
+def _give(read: Callable[[Any], Any], raw: Any, source: str, place: Callable[[], str]) -> _Given:
+    try:
+        return _Given(read(raw), source, place)
+    except ValueError as error:
+        raise ConfigError(f"{place()}: {error}") from None
+
+
+# ---------------------------------------------------------------- flags and environment
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, _Given]:
+    given = {}
+    for name, raw in flags.items():
+        if raw is None or name == CONFIG.name:
+            continue
+        if name not in OPTIONS:
+            hint = did_you_mean(name, OPTIONS)
+            raise ConfigError(f"--{name}: there is no such option.{hint}")
+        one = OPTIONS[name]
+        read = one.parse if isinstance(raw, str) else one.read
+        given[name] = _give(read, raw, one.flag, partial(str, one.flag))
+    return given
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    _refuse_misspelt(environ)
+    given = {}
+    for name, one in OPTIONS.items():
+        # A variable that is set to nothing counts as not set.
+        if raw := environ.get(one.variable, ""):
+            place = partial(_variable_place, one.variable, raw)
+            given[name] = _give(one.parse, raw, one.variable, place)
+    return given
+
+
+def _variable_place(variable: str, raw: str) -> str:
+    if raw.startswith("tcp://"):
+        return f"{variable} (set by Kubernetes for a service of this name, see enableServiceLinks)"
+    return variable
+
+
+def _refuse_misspelt(environ: Mapping[str, str]) -> None:
+    """Refuse names that are nearly an option's; others may be somebody else's (Kubernetes)."""
+    known = {o.variable.removeprefix(PREFIX): o.variable for o in (CONFIG, *OPTIONS.values())}
+    for variable, value in environ.items():
+        name = variable.removeprefix(PREFIX)
+        if not value or not variable.startswith(PREFIX) or name in known:
+            continue
+        if like := nearest(name, known, likeness=0.75):
+            raise ConfigError(f"{variable}: there is no such option. Did you mean {known[like]}?")
+
+
+# ---------------------------------------------------------------- the file
+
+
+def _find_file(
+    flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path
+) -> ConfigFile | None:
+    named = {CONFIG.flag: flags.get("config"), CONFIG.variable: environ.get(CONFIG.variable)}
+    for place, name in named.items():
+        if name:
+            file = read_config_file(cwd / name, str(name))
+            if file is None:
+                raise ConfigError(f"{place}: there is no file {str(name)!r}.")
+            return file
+    file = read_config_file(cwd / FILE_NAME, FILE_NAME)
+    directory = _user_directory(environ)
+    if file is None and directory is not None:
+        path = directory / "anyturn" / FILE_NAME
+        file = read_config_file(path, str(path))
+    return file
+
+
+def _user_directory(environ: Mapping[str, str]) -> Path | None:
+    """$XDG_CONFIG_HOME, which only counts when it is absolute, or ~/.config."""
+    stated = Path(environ.get("XDG_CONFIG_HOME", ""))
+    if stated.is_absolute():
+        return stated
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(home) / ".config" if home else None
+
+
+def _from_file(file: ConfigFile) -> dict[str, _Given]:
+    given = {}
+    for name, raw in file.data.items():
+        if name in ("models", "providers"):
+            continue
+        if name not in OPTIONS:
+            hint = did_you_mean(name, [*OPTIONS, "models", "providers"])
+            raise file.error([name], f"unknown key {name!r}.{hint}")
+        given[name] = _give(OPTIONS[name].read, raw, file.shown, partial(file.place, [name]))
+    return given
+
+
+def _read_aliases(file: ConfigFile, profiles: Mapping[str, Profile]) -> dict[str, str]:
+    aliases = file.data.get("models", {})
+    if not isinstance(aliases, dict):
+        raise file.error(["models"], f"models takes a table [models], not {found(aliases)}.")
+    for name, target in aliases.items():
+        if problem := _alias_problem(name, target, aliases, profiles):
+            raise file.error(["models", name], problem)
+    return aliases
+
+
+def _alias_problem(
+    name: str, target: Any, aliases: Mapping[str, Any], profiles: Mapping[str, Profile]
+) -> str:
+    """Say what is wrong with an alias, or nothing."""
+    if not isinstance(target, str) or not target.strip():
+        return (
+            f'the alias {name!r} takes a model like "cerebras/gpt-oss-120b", not {found(target)}.'
+        )
+    if target == name:
+        return f"the alias {name!r} leads to itself."
+    if target in aliases and aliases[target] in list(aliases):
+        return f"the alias {name!r} leads over more than one other alias."
+    provider, slash, model = target.partition("/")
+    if not slash:
+        return ""
+    if not provider or not model:
+        return f"the alias {name!r} takes a model or provider/model, not {found(target)}."
+    try:
+        find(provider, profiles)
+    except UnknownProvider as error:
+        # Ids of models may have slashes of their own (`mistralai/…`): only what can hardly be
+        # anything but a slip is refused.
+        if error.nearest and nearest(provider, [error.nearest], likeness=0.9):
+            return f"the alias {name!r} names an {error}"
+    return ""

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from anyturn.cli.serve import serve
+from anyturn.config import Row, load_settings, reference_table
+from anyturn.providers import load_table
+from anyturn.routing import Routing
+from anyturn.wire.profile import Profile
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+@pytest.mark.parametrize("row", reference_table(), ids=lambda row: row.name)
+def test_the_page_has_the_row_of_every_option(row: Row) -> None:
+    cells = [
+        code(row.name),
+        code(row.flag),
+        code(row.variable),
+        row.takes,
+        code(row.default),
+        row.help,
+    ]
+    assert "| " + " | ".join(cells) + " |\n" in page()
+
+
+@pytest.mark.parametrize("profile", load_table().values(), ids=lambda profile: profile.name)
+def test_the_page_has_the_row_of_every_provider(profile: Profile) -> None:
+    keys = ", ".join(map(code, profile.key_env))
+    cells = [code(profile.name), profile.label, keys, profile.base_url]
+    assert "| " + " | ".join(cells) + " |\n" in page()
+
+
+def test_the_flags_are_those_of_the_command() -> None:
+    flags = {row.name for row in reference_table() if row.flag}
+    assert set(inspect.signature(serve).parameters) == flags
+
+
+def test_the_example_works(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", page(), re.DOTALL)
+    assert example is not None
+    (tmp_path / "anyturn.toml").write_text(example[1], encoding="utf-8")
+    environ = {"CEREBRAS_API_KEY": "made-up", "PROXY_KEY": "made-up-too"}
+    routing = Routing(load_settings({}, environ, tmp_path), environ)
+    assert routing.resolve("big").profile.context_window == 65536
+    assert not routing.resolve("big").profile.user_images
+    assert routing.resolve("openai/gpt-5.5").key_source == "PROXY_KEY"
