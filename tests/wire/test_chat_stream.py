@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -68,8 +69,11 @@ def test_content_decides_what_a_body_is(stream: bytes, expected: list[object]) -
 @given(
     st.lists(
         st.sampled_from(
-            [b'data: {"id":1}', b"data: [DONE]", b"data: {x", b": c", b"{", b"<", b"x", b"\r"]
-            + [b"\n", b"\n\n", b" ", b'{"id":2}', b"\xef\xbb\xbf", b"event: error\n", b"data: null"]
+            [
+                *(b'data: {"id":1}', b"data: [DONE]", b"data: {x", b": c", b"{", b"<", b"x"),
+                *(b"\n", b"\n\n", b"\r", b" ", b'{"id":2}', b"\xef\xbb\xbf", b"event: error\n"),
+                b"data: null",
+            ]
         ),
         max_size=12,
     ),
@@ -80,7 +84,7 @@ def test_chunks_do_not_depend_on_how_the_bytes_arrive(pieces: list[bytes], cuts:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     whole = read(stream)
     assert bytewise(stream) == whole
-    assert read(*(stream[a:b] for a, b in zip(edges, edges[1:], strict=False))) == whole
+    assert read(*(stream[a:b] for a, b in pairwise(edges))) == whole
 
 
 def test_a_frame_keeps_the_name_of_its_event() -> None:

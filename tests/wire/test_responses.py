@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.stream_rules import RESPONSE_MEMBERS
 
 from anyturn.wire import responses as r
+from support.stream_rules import RESPONSE_MEMBERS
 
 JSON = dict[str, Any]
 RESPONSE = r.Response(id="resp_1", created_at=1, model="m")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ def read(*blocks: bytes, limit: int | None = None) -> list[Message]:
 
 def blocks_of(stream: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [stream[a:b] for a, b in pairwise(edges)]
 
 
 def read_by_the_book(stream: bytes) -> list[Message]:
@@ -142,18 +143,20 @@ def test_a_closed_decoder_has_nothing_left() -> None:
 def test_a_message_above_the_limit_is_refused_and_those_before_it_are_kept(size: int) -> None:
     stream = b"data: a\n\ndata: " + b"b" * 200 + b"\n\n"
     decoder, messages = Decoder(100), []
-    with pytest.raises(SSEError, match="longer than 100 bytes") as caught:
+
+    def feed_all() -> None:
         for start in range(0, len(stream), size):
-            messages += decoder.feed(stream[start : start + size])
+            messages.extend(decoder.feed(stream[start : start + size]))
+
+    with pytest.raises(SSEError, match="longer than 100 bytes") as caught:
+        feed_all()
     assert messages + caught.value.before == [Message(b"a")]
 
 
 def test_a_message_of_exactly_the_limit_is_read() -> None:
     stream = b"data: " + b"b" * 94 + b"\n\n"
     assert read(stream, limit=100) == [Message(b"b" * 94)]
-    assert read(*(stream[i : i + 1] for i in range(len(stream))), limit=100) == [
-        Message(b"b" * 94)
-    ]
+    assert read(*(stream[i : i + 1] for i in range(len(stream))), limit=100) == [Message(b"b" * 94)]
 
 
 def test_many_messages_in_a_block_larger_than_the_limit_are_read() -> None:
