@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyturn.translate.adaptations import Adaptation, Adaptations, header_value
+
+
+def test_a_note_loses_nothing_and_a_loss_does() -> None:
+    adaptations = Adaptations()
+    adaptations.note("a.b", "input[0]", "it was moved")
+    adaptations.loss("c.d", "tools[1]", "it was left out")
+    assert adaptations == [
+        Adaptation("a.b", "input[0]", "it was moved", lossy=False),
+        Adaptation("c.d", "tools[1]", "it was left out", lossy=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("adaptations", "value"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param([("a.b", "tools")], "a.b@tools", id="one"),
+        pytest.param([("a", "x"), ("a", "x"), ("b", "y")], "a@x; a@x; b@y", id="repeated"),
+        pytest.param([("a", "tools;\r\nx: é")], "a@tools???x: ?", id="only visible ASCII"),
+        pytest.param([("a", "x" * 2000)], "+1 more", id="one that never fits"),
+        pytest.param([("a", "x"), ("b", "y" * 2000)], "a@x; +1 more", id="the second does not fit"),
+    ],
+)
+def test_the_header(adaptations: list[tuple[str, str]], value: str) -> None:
+    assert header_value(Adaptation(rule, where, "") for rule, where in adaptations) == value
+
+
+words = st.builds(str.__mul__, st.text(max_size=4), st.integers(0, 60))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=4), words), max_size=40))
+def test_the_header_stays_short_and_counts_what_it_leaves_out(
+    adaptations: list[tuple[str, str]],
+) -> None:
+    value = header_value(Adaptation(rule, where, "") for rule, where in adaptations)
+    assert len(value) <= 1500
+    assert value.isascii() and (value.isprintable() or not value)
+    entries = value.split("; ") if value else []
+    counted = re.fullmatch(r"(?:\+)?(\d+) more", entries[-1]) if entries else None
+    left = int(counted[1]) if counted else 0
+    if not any(";" in rule + where or "more" in where for rule, where in adaptations):
+        assert len(entries) - bool(counted) + left == len(adaptations)

@@ -1,0 +1,564 @@
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from anyturn.errors import Kind, TurnError
+from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.history import BRIDGE, UNKNOWN_OUTCOME
+from anyturn.wire.profile import Profile
+from support.chat_items import (
+    ANY_POSITION,
+    CHAT_IMAGE,
+    CONTINUES,
+    GENERIC,
+    IMAGE,
+    MISTRAL,
+    USER,
+    assistant,
+    called,
+    chat_call,
+    convert,
+    message,
+    messages,
+    output,
+    reasoned,
+    result,
+    rules,
+    said,
+    user,
+)
+from support.histories import grown, histories, markers
+from support.strict_providers import provider_refusal
+
+JSON = dict[str, Any]
+
+# ---------------------------------------------------------------- rounds of calls (F1–F3)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        pytest.param([called(), output()], id="in order"),
+        pytest.param([output(), called()], id="the output before its call"),
+        pytest.param([called(), message("user", ""), output()], id="an empty message between"),
+    ],
+)
+def test_an_output_stands_right_behind_its_call_f1_q66(items: list[JSON]) -> None:
+    assert messages(user(), *items) == [USER, assistant(None, chat_call()), result()]
+
+
+@pytest.mark.parametrize(
+    ("between", "after"),
+    [
+        pytest.param(user("wait"), {"role": "user", "content": "wait"}, id="a user"),
+        pytest.param(
+            message("developer", "wait"),
+            {"role": "user", "content": "<developer>\nwait\n</developer>"},
+            id="a developer",
+        ),
+        pytest.param(
+            {"type": "agent_message", "author": "a", "recipient": "b", "content": []},
+            {"role": "user", "content": "[message from a to b]"},
+            id="an agent",
+        ),
+    ],
+)
+def test_what_stands_between_a_call_and_its_output_moves_behind_f1_q66(
+    between: JSON, after: JSON
+) -> None:
+    converted = messages(user(), called(), between, output())
+    assert converted == [USER, assistant(None, chat_call()), result(), after]
+
+
+def test_what_the_model_said_between_a_call_and_its_output_joins_the_call_f1() -> None:
+    converted = messages(user(), called(), said("Working."), reasoned("hm"), output())
+    assert converted == [USER, assistant("Working.", chat_call()), result()]
+
+
+def test_a_call_without_an_output_is_closed_with_unknown_status_f1_q67() -> None:
+    items = [user(), called("c1"), called("c2"), output("c2"), user()]
+    expected = [
+        USER,
+        assistant(None, chat_call("c1"), chat_call("c2")),
+        result("c1", UNKNOWN_OUTCOME),
+        result("c2"),
+        USER,
+    ]
+    assert messages(*items) == expected
+    assert rules(*items) == [("history.dangling_call", "input[1]", False)]
+
+
+@pytest.mark.parametrize("call_id", ["gone", "", None])
+def test_an_output_without_its_call_is_kept_as_text_f2_q67(call_id: Any) -> None:
+    items = [user(), output(call_id, "precious")]
+    first, second = messages(*items)
+    assert (first, second["role"]) == (USER, "user")
+    assert "precious" in second["content"]
+    assert (call_id or "no id") in second["content"]
+    assert rules(*items) == [("history.orphan_output", "input[1]", True)]
+
+
+def test_images_of_an_orphaned_output_are_kept_f2() -> None:
+    converted = messages(output("gone", [IMAGE]))
+    assert converted[0]["content"][1] == CHAT_IMAGE
+
+
+def test_consecutive_calls_of_every_kind_are_one_assistant_message_f3_q68() -> None:
+    patch = {"type": "custom_tool_call", "call_id": "c2", "name": "apply_patch", "input": "*** x"}
+    shell = {"type": "local_shell_call", "call_id": "c3", "action": {"command": ["ls"]}}
+    items = [said("Now."), called("c1"), patch, shell, *map(output, ("c3", "c2", "c1"))]
+    assert messages(user(), *items) == [
+        USER,
+        assistant(
+            "Now.",
+            chat_call("c1"),
+            chat_call("c2", "apply_patch", '{"input":"*** x"}'),
+            chat_call("c3", "local_shell", '{"command":["ls"]}'),
+        ),
+        result("c1"),
+        result("c2"),
+        result("c3"),
+    ]
+
+
+def test_calls_are_not_merged_across_a_user_message_f3() -> None:
+    converted = messages(called("c1"), user(), called("c2"), output("c1"), output("c2"))
+    assert [m["role"] for m in converted] == ["assistant", "tool", "user", "assistant", "tool"]
+
+
+def test_calls_are_not_merged_across_an_output_that_the_model_had_seen_f3() -> None:
+    converted = messages(user(), called("c1"), output("c1"), said("Next."), called("c2"))
+    assert [m["role"] for m in converted] == ["user", "assistant", "tool", "assistant", "tool"]
+    assert converted[3]["content"] == "Next."
+
+
+def test_an_output_far_behind_its_call_does_not_cut_what_the_model_says_there() -> None:
+    items = [called("c1"), user(), said("one"), output("c1"), said("two"), user("go on")]
+    assert messages(user(), *items)[3:] == [
+        USER,
+        assistant("one\ntwo"),
+        {"role": "user", "content": "go on"},
+    ]
+
+
+def test_two_calls_may_have_the_same_id_and_keep_their_own_outputs() -> None:
+    items = [called("c1"), output("c1", "first"), called("c1"), output("c1", "second")]
+    converted = messages(user(), *items)
+    ids = [call["id"] for m in converted for call in m.get("tool_calls", ())]
+    assert ids[0] == "c1"
+    assert len(set(ids)) == 2
+    assert [(m["tool_call_id"], m["content"]) for m in converted if m["role"] == "tool"] == [
+        (ids[0], "first"),
+        (ids[1], "second"),
+    ]
+
+
+def test_a_second_output_of_a_call_is_reported_as_lost() -> None:
+    items = [user(), called(), output(words="first"), output(words="second")]
+    assert messages(*items) == [USER, assistant(None, chat_call()), result(words="first")]
+    assert rules(*items) == [("history.second_output", "input[3].output", True)]
+
+
+def test_calls_without_any_id_are_paired_in_order() -> None:
+    search = {"type": "tool_search_call", "arguments": {"query": "q"}, "execution": "client"}
+    found = {"type": "tool_search_output", "tools": [{"type": "namespace", "name": "mcp__tiny"}]}
+    converted = messages(user(), search, found, said("Found."))
+    assert converted[1]["tool_calls"][0]["function"] == {
+        "name": "tool_search",
+        "arguments": '{"query":"q"}',
+    }
+    assert converted[2]["content"] == "Loaded tools: mcp__tiny"
+    assert converted[1]["tool_calls"][0]["id"] == converted[2]["tool_call_id"] != ""
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param({"id": "fc_1"}, id="word for word"),
+        pytest.param({"id": "fc_1", "status": "completed"}, id="with a status"),
+    ],
+)
+def test_a_call_that_is_sent_twice_is_called_once_f4(again: JSON) -> None:
+    items = [user(), called(id="fc_1"), output(), {**called(), **again}, output()]
+    assert messages(*items) == [USER, assistant(None, chat_call()), result()]
+    assert rules(*items) == [
+        ("history.repeated", "input[3]", False),
+        ("history.repeated", "input[4].output", False),
+    ]
+
+
+def test_items_that_share_an_id_and_say_different_things_are_all_kept() -> None:
+    items = [user(), said("one", id="msg_0"), user(), said("two", id="msg_0"), user()]
+    spoken = [m["content"] for m in messages(*items) if m["role"] == "assistant"]
+    assert spoken == ["one", "two"]
+
+
+# ---------------------------------------------------------------- system messages (F5–F7)
+
+DEVELOPER = message("developer", "Be brief.")
+
+
+@pytest.mark.parametrize("role", ["developer", "system"])
+def test_a_developer_message_becomes_the_role_that_the_provider_knows_f5_f7(role: str) -> None:
+    item = message(role, "Be brief.")
+    assert messages(item, user())[0] == {"role": "system", "content": "Be brief."}
+    assert messages(item, user(), profile=ANY_POSITION)[0]["role"] == "developer"
+
+
+def test_leading_system_texts_are_one_message_at_the_head_f6_q64() -> None:
+    items = [DEVELOPER, message("system", "Use tools."), user()]
+    head, rest = messages(*items, instructions="You code.")
+    assert head == {"role": "system", "content": "You code.\n\nBe brief.\n\nUse tools."}
+    assert rest == USER
+
+
+def test_a_later_developer_message_is_a_marked_user_message_f6_q64() -> None:
+    items = [DEVELOPER, user(), message("developer", "Stop.")]
+    assert messages(*items)[1:] == [
+        USER,
+        {"role": "user", "content": "<developer>\nStop.\n</developer>"},
+    ]
+    assert rules(*items) == [("history.developer_as_user", "input[2]", False)]
+
+
+def test_where_any_position_will_do_developer_messages_stay_where_they_are_f6() -> None:
+    items = [DEVELOPER, DEVELOPER, user(), DEVELOPER]
+    converted = messages(*items, profile=ANY_POSITION)
+    assert [m["role"] for m in converted] == ["developer", "developer", "user", "developer"]
+
+
+def test_an_image_in_a_developer_message_is_not_lost_without_a_word() -> None:
+    items = [message("developer", [{"type": "input_text", "text": "See"}, IMAGE]), user()]
+    assert messages(*items)[0] == {
+        "role": "system",
+        "content": "See\n[image left out: a system message holds text]",
+    }
+    assert rules(*items) == [("content.image_left_out", "input[0].content", True)]
+
+
+# ---------------------------------------------------------------- reasoning (F8, F9)
+
+THINKS = GENERIC.replacing(reasoning_out="reasoning")
+TURNS = [reasoned("why"), called(), output(), reasoned("so"), said("Done."), user()]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param({}, [None, None], id="F9: never"),
+        pytest.param({"reasoning_replay": "tool_turns"}, ["why", None], id="F8: with calls"),
+        pytest.param({"reasoning_replay": "always"}, ["why", "so"], id="F8: always"),
+        pytest.param(
+            {"reasoning_replay": "always", "reasoning_out": ""}, [None] * 2, id="no field"
+        ),
+    ],
+)
+def test_reasoning_goes_back_to_the_message_that_it_led_to_f8_f9(
+    facts: JSON, expected: list[str | None]
+) -> None:
+    converted = messages(user(), *TURNS, profile=THINKS.replacing(**facts))
+    spoken = [m for m in converted if m["role"] == "assistant"]
+    assert [m.get("reasoning") for m in spoken] == expected
+
+
+@pytest.mark.parametrize(
+    ("replay", "expected"),
+    [("always", [" ", " "]), ("tool_turns", [" ", None]), ("never", [None, None])],
+)
+def test_a_space_stands_in_for_reasoning_that_is_missing_q21_q22(
+    replay: str, expected: list[str | None]
+) -> None:
+    profile = THINKS.replacing(reasoning_replay=replay, reasoning_missing="space")
+    converted = messages(user(), called(), output(), said("Done."), user(), profile=profile)
+    spoken = [m for m in converted if m["role"] == "assistant"]
+    assert [m.get("reasoning") for m in spoken] == expected
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        pytest.param(
+            {"summary": [], "content": [{"type": "text", "text": "raw"}]}, "raw", id="raw"
+        ),
+        pytest.param(
+            {
+                "summary": [
+                    {"type": "summary_text", "text": "one"},
+                    {"type": "summary_text", "text": "two"},
+                ],
+                "content": None,
+            },
+            "one\n\ntwo",
+            id="the summary where nothing else is there",
+        ),
+        pytest.param(
+            {
+                "summary": [{"type": "summary_text", "text": "short"}],
+                "content": [{"type": "reasoning_text", "text": "raw"}],
+                "encrypted_content": "gAAAA",
+            },
+            "raw",
+            id="raw before summary",
+        ),
+    ],
+)
+def test_the_text_of_reasoning_is_found_f8(item: JSON, words: str) -> None:
+    profile = THINKS.replacing(reasoning_replay="always")
+    converted = messages(user(), {"type": "reasoning", **item}, said("x"), user(), profile=profile)
+    assert converted[1]["reasoning"] == words
+
+
+def test_reasoning_that_only_its_issuer_can_read_is_reported_f17() -> None:
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+    assert rules(user(), sealed, said("x"), user()) == [("reasoning.sealed", "input[1]", True)]
+
+
+def test_reasoning_that_led_to_nothing_is_no_message() -> None:
+    assert messages(user(), reasoned("hm"), user()) == [USER, USER]
+    assert rules(user(), reasoned("hm"), user()) == [("reasoning.unused", "input", False)]
+
+
+# ---------------------------------------------------------------- media of outputs (F10, F11)
+
+
+def test_images_of_outputs_follow_as_one_user_message_behind_the_whole_round_f10_q69() -> None:
+    items = [
+        called("c1"),
+        called("c2"),
+        output("c1", [{"type": "input_text", "text": "one"}, IMAGE]),
+        output("c2", [IMAGE]),
+        said("Seen."),
+    ]
+    assert messages(user(), *items, profile=ANY_POSITION)[1:] == [
+        assistant(None, chat_call("c1"), chat_call("c2")),
+        result("c1", "one"),
+        result("c2", "[the content follows in the next message]"),
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "[content of the tool outputs]"},
+                CHAT_IMAGE,
+                CHAT_IMAGE,
+            ],
+        },
+        assistant("Seen."),
+    ]
+    assert ("content.media_moved", "input", False) in rules(user(), *items)
+
+
+def test_a_text_only_model_gets_a_sentence_in_the_output_f10_f11() -> None:
+    profile = GENERIC.replacing(user_images=False)
+    converted = messages(user(), called(), output(words=[IMAGE]), profile=profile)
+    assert converted[-1] == result(words="[image left out: this model reads text only]")
+
+
+def test_a_freeform_output_of_parts_is_text_f12() -> None:
+    patch = {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "x"}
+    parts = [{"type": "input_text", "text": "Exit code: 0"}]
+    converted = messages(user(), patch, output("c1", parts, "custom_tool_call"))
+    assert converted[-1] == result(words="Exit code: 0")
+
+
+# ---------------------------------------------------------------- Mistral's order (Q65)
+
+
+def test_an_assistant_stands_between_a_result_and_a_user_q65() -> None:
+    items = [user(), called("abcdefghi"), output("abcdefghi"), user("go on")]
+    assert messages(*items, profile=MISTRAL)[2:] == [
+        result("abcdefghi"),
+        assistant(BRIDGE),
+        {"role": "user", "content": "go on"},
+    ]
+    assert ("history.bridge", "input", False) in rules(*items, profile=MISTRAL)
+
+
+def test_users_in_a_row_are_one_message_where_roles_must_alternate_q65() -> None:
+    items = [user("one"), user("two"), user([IMAGE]), message("developer", "three")]
+    assert messages(*items, profile=MISTRAL) == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "one\ntwo"},
+                CHAT_IMAGE,
+                {"type": "text", "text": "<developer>\nthree\n</developer>"},
+            ],
+        }
+    ]
+    assert len(messages(*items)) == 4
+
+
+def test_an_empty_message_does_not_part_what_the_model_said_q65() -> None:
+    items = [user(), said("one"), message("user", []), said("two"), user()]
+    assert messages(*items) == [USER, assistant("one\ntwo"), USER]
+    assert rules(*items) == [("history.empty_message", "input[2]", False)]
+
+
+# ---------------------------------------------------------------- ends
+
+
+def test_a_history_that_ends_with_the_model_goes_on_where_that_is_no_prefill() -> None:
+    items = [user(), said("partial")]
+    assert messages(*items) == [USER, assistant("partial"), CONTINUES]
+    assert messages(*items, profile=ANY_POSITION) == [USER, assistant("partial")]
+    assert rules(*items) == [("history.continue", "input", False)]
+
+
+def test_a_system_message_alone_is_followed_by_a_user_message() -> None:
+    assert messages(DEVELOPER) == [{"role": "system", "content": "Be brief."}, CONTINUES]
+    assert len(messages(DEVELOPER, profile=ANY_POSITION)) == 1
+
+
+@pytest.mark.parametrize("empty", ["null", "empty", "omit"])
+def test_a_message_that_only_calls_has_the_content_that_the_provider_wants_q71(empty: str) -> None:
+    profile = GENERIC.replacing(assistant_empty=empty)
+    sent = messages(user(), called(), profile=profile)[1]
+    expected = {"null": {"content": None}, "empty": {"content": ""}, "omit": {}}[empty]
+    assert {key: sent[key] for key in sent if key == "content"} == expected
+
+
+# ---------------------------------------------------------------- other items
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["web_search_call", "mcp_call", "image_generation_call", "compaction", "acme:telemetry"],
+)
+def test_what_only_other_servers_know_is_left_out_and_reported(kind: str) -> None:
+    assert rules(user(), {"type": kind}) == [("history.left_out", "input[1]", True)]
+    assert messages(user(), {"type": kind}) == [USER]
+
+
+def test_additional_tools_are_no_message_f22() -> None:
+    assert messages({"type": "additional_tools", "tools": []}, user()) == [USER]
+
+
+def test_a_message_between_agents_is_a_marked_user_message() -> None:
+    parts = [{"type": "input_text", "text": "Help."}, {"type": "encrypted_content"}]
+    item = {"type": "agent_message", "author": "/root", "recipient": "/a", "content": parts}
+    (sent,) = messages(item)
+    assert sent["content"].startswith("[message from /root to /a]\nHelp.\n[content left out")
+    assert rules(item) == [("content.content_left_out", "input[0].content[1]", True)]
+
+
+@pytest.mark.parametrize(
+    ("item", "kind", "param"),
+    [
+        pytest.param("Hi", Kind.INVALID_REQUEST, "input[1]", id="a string"),
+        pytest.param({}, Kind.INVALID_REQUEST, "input[1].type", id="nothing"),
+        pytest.param({"type": 5}, Kind.INVALID_REQUEST, "input[1].type", id="a number as type"),
+        pytest.param({"type": []}, Kind.INVALID_REQUEST, "input[1].type", id="a list as type"),
+        pytest.param({"type": "spell"}, Kind.INVALID_REQUEST, "input[1].type", id="unknown"),
+        pytest.param(message("tool"), Kind.INVALID_REQUEST, "input[1].role", id="a Chat role"),
+        pytest.param(message("user", 5), Kind.INVALID_REQUEST, "input[1].content", id="content"),
+        pytest.param(called(name=None), Kind.INVALID_REQUEST, "input[1].name", id="F20: no name"),
+        pytest.param(called(5), Kind.INVALID_REQUEST, "input[1].call_id", id="a number as id"),
+        pytest.param(
+            called(arguments={}), Kind.INVALID_REQUEST, "input[1].arguments", id="an object"
+        ),
+        pytest.param(
+            {"type": "custom_tool_call", "call_id": "c", "name": "n"},
+            Kind.INVALID_REQUEST,
+            "input[1].input",
+            id="no input",
+        ),
+        pytest.param(
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}, {}]},
+            Kind.INVALID_REQUEST,
+            "input[1].summary[1].type",
+            id="a summary part",
+        ),
+        pytest.param(
+            {"type": "item_reference", "id": "rs_1"},
+            Kind.UNKNOWN_REFERENCE,
+            "input[1]",
+            id="F15: item_reference",
+        ),
+        pytest.param({"id": "rs_1"}, Kind.UNKNOWN_REFERENCE, "input[1]", id="F15: without a type"),
+        pytest.param(
+            {"type": "compaction_trigger"}, Kind.UNSUPPORTED, "input[1]", id="compaction_trigger"
+        ),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_refused_by_place(item: Any, kind: Kind, param: str) -> None:
+    with pytest.raises(TurnError) as caught:
+        messages(user(), item)
+    assert (caught.value.kind, caught.value.param) == (kind, param)
+
+
+def test_the_refusal_of_a_reference_names_the_item_f15() -> None:
+    with pytest.raises(TurnError, match=r"^input\[1\] names the item 'rs_abc'"):
+        messages(user(), {"type": "item_reference", "id": "rs_abc"})
+
+
+# ---------------------------------------------------------------- any history
+
+
+def body_of(history: list[JSON], profile: Profile) -> tuple[JSON, Adaptations]:
+    converted, adaptations = convert(*history, profile=profile, instructions="You code.")
+    return {"model": "m", "messages": converted}, adaptations
+
+
+@settings(deadline=None, max_examples=200)
+@given(history=histories())
+def test_any_history_is_valid_for_every_provider_i8(history: list[JSON], profile: Profile) -> None:
+    body, _ = body_of(history, profile)
+    assert provider_refusal(body, profile) is None
+
+
+@settings(deadline=None, max_examples=60)
+@given(history=histories())
+def test_converting_twice_gives_the_same_bytes_i9(history: list[JSON], profile: Profile) -> None:
+    pristine = copy.deepcopy(history)
+    first = msgspec.json.encode(body_of(history, profile)[0])
+    assert history == pristine
+    assert msgspec.json.encode(body_of(copy.deepcopy(history), profile)[0]) == first
+
+
+def is_reported(mark: str, history: list[JSON], adaptations: Adaptations) -> bool:
+    """Whether a loss names an item that holds the marker. The same item may be there twice."""
+    lost = [re.match(r"input\[(\d+)\]", a.where) for a in adaptations if a.lossy]
+    return any(mark in markers(history[int(place[1])]) for place in lost if place)
+
+
+@settings(deadline=None, max_examples=200)
+@given(history=histories())
+def test_nothing_of_any_history_is_lost_without_a_report_i7_a3(
+    history: list[JSON], profile: Profile
+) -> None:
+    body, adaptations = body_of(history, profile)
+    sent = msgspec.json.encode(body).decode()
+    for mark in set().union(*map(markers, history)):
+        assert mark in sent or is_reported(mark, history, adaptations), mark
+
+
+@settings(deadline=None, max_examples=200)
+@given(histories=grown())
+def test_a_history_that_grew_starts_with_the_same_messages_i9(
+    histories: tuple[list[JSON], list[JSON]], profile: Profile
+) -> None:
+    before, after = histories
+    body, adaptations = body_of(before, profile)
+    short = body["messages"]
+    if any(a.rule == "history.continue" for a in adaptations):
+        short = short[:-1]
+    long = body_of([*before, user("And now?"), *after], profile)[0]["messages"]
+    if profile.merge_same_role and short[-1]["role"] == "user":
+        # The message that the next user joins grows; everything before it stays.
+        short = short[:-1]
+    assert long[: len(short)] == short
+
+
+@settings(deadline=None, max_examples=60)
+@given(history=histories())
+def test_every_adaptation_names_a_place_and_says_what_happened_a3(
+    history: list[JSON], profile: Profile
+) -> None:
+    for adaptation in body_of(history, profile)[1]:
+        assert adaptation.where.startswith("input")
+        assert adaptation.what
