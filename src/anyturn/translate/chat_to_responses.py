@@ -1,0 +1,363 @@
+"""Chunks become events: THE state machine.
+
+Two machines. The response: `start` → items → exactly one terminal event (I5). The items, in the
+order in which the provider began them: the first unfinished one is open and streams, later ones
+wait (`output_items`). A message or reasoning ends when something else begins; calls end when the
+answer ends, because arguments that parse may still be a prefix (Q53). Nothing is finalised before
+the end of the stream is known to be good: a call that was cut off is never handed out (I6).
+
+Clock and ids are passed in, so the same chunks give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import msgspec
+
+from anyturn.errors import Kind, TurnError
+from anyturn.translate import signals as s
+from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.output_items import (
+    COMPLETED,
+    INCOMPLETE,
+    CallState,
+    ItemState,
+    MessageState,
+    Place,
+    ReasoningState,
+)
+from anyturn.translate.tools import ToolKind, ToolMap
+from anyturn.translate.usage import estimate_usage
+from anyturn.wire import responses as r
+from anyturn.wire.chat import Chunk
+from anyturn.wire.profile import Profile
+
+# 128k tokens of output are about half a megabyte; past this the provider is broken (A1).
+MAX_ANSWER_CHARACTERS = 64 * 1024 * 1024
+MAX_CALLS = 1024
+_ANNOUNCES_CALLS = frozenset({"tool_calls", "function_call"})
+
+
+class ChatToResponses:
+    """One answer. Call `start` once, `receive_chunk` for each chunk, then `end` or `fail`.
+
+    `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `ctc`, `call`); `now` gives POSIX
+    seconds. After the terminal event every method returns no events.
+    """
+
+    def __init__(
+        self,
+        snapshot: r.Response,
+        tools: ToolMap,
+        profile: Profile,
+        *,
+        new_id: Callable[[str], str],
+        now: Callable[[], int],
+        reasoning_as_summary: bool = False,
+        request_bytes: int = 0,
+    ) -> None:
+        self._snapshot = snapshot
+        self._tools = tools
+        self._profile = profile
+        self._new_id = new_id
+        self._now = now
+        self._as_summary = reasoning_as_summary
+        self._request_bytes = request_bytes
+        self._reader = s.SignalReader(profile)
+        self._sequence = 0
+        self._waiting: deque[ItemState] = deque()
+        self._tail: ItemState | None = None
+        self._calls: dict[int, CallState] = {}
+        self._call_ids: set[str] = set()
+        self._output: list[r.Item] = []
+        self._opened = 0
+        self._characters = 0
+        self._usage: r.Usage | None = None
+        self.finish: s.Finish | None = None
+        self.adaptations = Adaptations()
+        self.error: TurnError | None = None
+        self.terminal: r.Terminal | None = None
+
+    # ---------------------------------------------------------------- the response machine
+
+    def start(self) -> list[r.Event]:
+        """The two events that open every stream."""
+        if self.terminal is not None:
+            return []
+        return [
+            r.Created(self._snapshot, self._number()),
+            r.InProgress(self._snapshot, self._number()),
+        ]
+
+    def receive_chunk(self, chunk: Chunk, event: str = "") -> list[r.Event]:
+        """The events that one chunk causes."""
+        return self._obey(self._reader.read(chunk, event))
+
+    def _obey(self, signals: list[s.Signal]) -> list[r.Event]:
+        events: list[r.Event] = []
+        for signal in signals:
+            if self.terminal is not None:
+                break
+            events += self._ON[type(signal)](self, signal)
+        return events
+
+    def end(self) -> list[r.Event]:
+        """The provider's stream is over: finish what is good, or fail (I6, F39)."""
+        if self.terminal is not None:
+            return []
+        events = self._obey(self._reader.close())
+        if self.terminal is not None:
+            return events
+        error = self._why_unusable()
+        if error is not None:
+            return events + self.fail(error)
+        assert self.finish is not None
+        events += self._close_all(self.finish.outcome is s.Outcome.COMPLETE)
+        if self.finish.outcome is s.Outcome.COMPLETE:
+            events += self._terminate(r.Completed, "completed", completed_at=self._now())
+        else:
+            filtered = self.finish.outcome is s.Outcome.FILTERED
+            reason = "content_filter" if filtered else "max_output_tokens"
+            details = r.IncompleteDetails(reason)
+            events += self._terminate(r.Incomplete, "incomplete", incomplete_details=details)
+        return events
+
+    def fail(self, error: TurnError) -> list[r.Event]:
+        """End the stream with this error. Items that are not done are not handed out."""
+        if self.terminal is not None:
+            return []
+        self.error = error
+        envelope = error.envelope()["error"]
+        code, message = error.kind.code, error.message
+        events: list[r.Event] = [
+            r.StreamError(self._number(), code, message, envelope, error.param)
+        ]
+        return events + self._terminate(r.Failed, "failed", error=r.ErrorBody(code, message))
+
+    def _terminate(
+        self, form: type[r.Completed | r.Incomplete | r.Failed], status: str, **members: Any
+    ) -> list[r.Event]:
+        response = msgspec.structs.replace(
+            self._snapshot,
+            status=status,
+            output=tuple(self._output),
+            usage=self._final_usage(),
+            **members,
+        )
+        self.terminal = form(response, self._number())
+        return [self.terminal]
+
+    def _final_usage(self) -> r.Usage:
+        if self._usage is None:
+            self.adaptations.note("usage.estimated", "usage", "the provider reported no tokens")
+            return estimate_usage(self._request_bytes, self._characters)
+        return self._usage
+
+    def _why_unusable(self) -> TurnError | None:
+        """What forbids to call the answer complete; None when nothing does."""
+        label = self._profile.label
+        if self.finish is None:
+            return self._broken(f"{label}'s stream ended before the answer did.")
+        calls = self._calls.values()
+        for call in calls:
+            if call.name and call.tool is None:
+                known = ", ".join(t.chat_name for t in self._tools) or "none"
+                return self._broken(
+                    f"The model called the tool {call.name[:80]!r}, which this request does not "
+                    f"declare. Declared: {known[:500]}."
+                )
+        if self.finish.outcome is not s.Outcome.COMPLETE:
+            return None
+        if any(not call.name and call.is_begun for call in calls):
+            return self._broken("The model called a tool without naming it.")  # F47, Q57
+        if self.finish.raw in _ANNOUNCES_CALLS and not any(call.name for call in calls):
+            return self._broken(f"{label} announced tool calls but sent none.")  # Q59
+        if self._is_silent():
+            return self._broken(f"{label} sent reasoning but no answer.")  # Q26
+        return None
+
+    def _is_silent(self) -> bool:
+        """Whether there is reasoning and nothing else. No item at all is an answer: "no more"."""
+        done = [item for item in self._output if not isinstance(item, r.ReasoningItem)]
+        states = [i for i in self._waiting if isinstance(i, MessageState) or _is_named(i)]
+        return not done and not states and bool(self._output or self._waiting)
+
+    def _broken(self, message: str) -> TurnError:
+        return TurnError(Kind.PROVIDER_BROKEN, message, provider=self._profile.name)
+
+    def _number(self) -> int:
+        number = self._sequence
+        self._sequence = number + 1
+        return number
+
+    # ---------------------------------------------------------------- signals
+
+    def _on_text(self, signal: s.Text) -> list[r.Event]:
+        return self._say(signal.text, refusal=False, logprobs=signal.logprobs)
+
+    def _on_refusal(self, signal: s.RefusalText) -> list[r.Event]:
+        return self._say(signal.text, refusal=True, logprobs=None)
+
+    def _say(self, text: str, refusal: bool, logprobs: Any) -> list[r.Event]:
+        self._characters += len(text)
+        message = self._tail
+        if type(message) is MessageState:
+            events = message.add(text, refusal, logprobs, self._number)
+        else:
+            message = MessageState()
+            events = self._begin(message)
+            events += message.add(text, refusal, logprobs, self._number)
+        return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)
+
+    def _on_reasoning(self, signal: s.Reasoning) -> list[r.Event]:
+        self._characters += len(signal.text)
+        reasoning = self._tail
+        if type(reasoning) is ReasoningState:
+            events = reasoning.add(signal.text, self._number)
+        else:
+            reasoning = ReasoningState(self._as_summary)
+            events = self._begin(reasoning)
+            events += reasoning.add(signal.text, self._number)
+        return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)
+
+    def _on_annotation(self, signal: s.Annotation) -> list[r.Event]:
+        events: list[r.Event] = []
+        message = self._tail
+        if not isinstance(message, MessageState):
+            message = MessageState()
+            events = self._begin(message)
+        return events + message.annotate(signal.value, self._number)
+
+    def _on_call(self, signal: s.Call) -> list[r.Event]:
+        self._characters += len(signal.arguments)
+        call = self._calls.get(signal.key)
+        events: list[r.Event] = []
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                return self.fail(self._broken(f"more than {MAX_CALLS} tool calls in one answer"))
+            call = self._calls[signal.key] = CallState(signal.key)
+            events += self._begin(call)
+        if signal.id and not call.provider_id:
+            call.provider_id = signal.id
+        if signal.name and not call.name:
+            call.name = signal.name
+            call.tool = self._tools.resolve(signal.name)
+            events += self._advance()
+        if signal.arguments:
+            events += call.add(signal.arguments, self._number)
+        return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)
+
+    def _on_finish(self, signal: s.Finish) -> list[r.Event]:
+        # A reason that comes later does not make a cut answer whole (I6).
+        if self.finish is None or self.finish.outcome is s.Outcome.COMPLETE:
+            self.finish = signal
+        return []
+
+    def _on_usage(self, signal: s.UsageSeen) -> list[r.Event]:
+        self._usage = signal.usage
+        return []
+
+    def _on_failure(self, signal: s.Failure) -> list[r.Event]:
+        return self.fail(signal.error)
+
+    _ON: ClassVar[dict[type, Callable[[ChatToResponses, Any], list[r.Event]]]] = {
+        s.Text: _on_text,
+        s.Reasoning: _on_reasoning,
+        s.RefusalText: _on_refusal,
+        s.Annotation: _on_annotation,
+        s.Call: _on_call,
+        s.Finish: _on_finish,
+        s.UsageSeen: _on_usage,
+        s.Failure: _on_failure,
+    }
+
+    def _too_long(self, events: list[r.Event]) -> list[r.Event]:
+        limit = MAX_ANSWER_CHARACTERS // (1024 * 1024)
+        return events + self.fail(self._broken(f"an answer of more than {limit} Mi characters"))
+
+    # ---------------------------------------------------------------- the item machine
+
+    def _begin(self, item: ItemState) -> list[r.Event]:
+        """Queue a new item behind the others and let the queue move."""
+        self._waiting.append(item)
+        self._tail = item
+        return self._advance()
+
+    def _advance(self) -> list[r.Event]:
+        """Finish the items at the head that have ended, and open the next."""
+        events: list[r.Event] = []
+        while self._waiting:
+            head = self._waiting[0]
+            if head.place is None:
+                if isinstance(head, CallState) and not head.may_open_early:
+                    break
+                events += self._open(head)
+            if head is self._tail or isinstance(head, CallState):
+                break
+            events += self._close_head(COMPLETED)
+        return events
+
+    def _open(self, item: ItemState) -> list[r.Event]:
+        if isinstance(item, CallState):
+            item.call_id = self._fresh_call_id(item.provider_id)
+        place = Place(self._new_id(item.id_prefix), self._opened)
+        self._opened += 1
+        return item.open(place, self._number)
+
+    def _close_head(self, status: str) -> list[r.Event]:
+        events, item = self._waiting.popleft().close(status, self._number)
+        self._output.append(item)
+        return events
+
+    def _close_all(self, whole: bool) -> list[r.Event]:
+        """Finish everything at the end of the answer; `whole` is false when it was cut off."""
+        self._tail = None
+        events: list[r.Event] = []
+        while self._waiting:
+            head = self._waiting[0]
+            if isinstance(head, CallState) and not self._may_hand_out(head, whole):
+                self._withhold(head)
+                continue
+            if head.place is None:
+                events += self._open(head)
+            if whole:
+                status = COMPLETED
+            elif isinstance(head, CallState):
+                status = COMPLETED if head.is_whole() else INCOMPLETE
+            else:
+                status = INCOMPLETE if len(self._waiting) == 1 else COMPLETED
+            events += self._close_head(status)
+        return events
+
+    def _withhold(self, call: CallState) -> None:
+        """Keep back the call at the head, which was never announced."""
+        self._waiting.popleft()
+        where = f"output[{len(self._output)}]"
+        if call.is_begun:
+            self.adaptations.loss("calls.cut_off", where, f"{call.name or 'a call'} was cut off")
+        else:
+            self.adaptations.note("calls.empty", where, "a call with neither name nor text")
+
+    def _may_hand_out(self, call: CallState, whole: bool) -> bool:
+        """Whether a call may reach the client: declared, and not freeform input that was cut.
+
+        A truncated JSON text cannot be executed; a truncated patch or script could be (F44).
+        """
+        if call.tool is None:
+            return False
+        return whole or call.tool.kind is not ToolKind.CUSTOM or call.is_whole()
+
+    def _fresh_call_id(self, provider_id: str) -> str:
+        """The provider's id where it can serve: short and not used yet (F13, Q49)."""
+        call_id = provider_id
+        if not call_id or len(call_id) > 64 or call_id in self._call_ids:
+            call_id = self._new_id("call")
+        self._call_ids.add(call_id)
+        return call_id
+
+
+def _is_named(item: ItemState) -> bool:
+    return isinstance(item, CallState) and bool(item.name)

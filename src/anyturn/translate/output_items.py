@@ -1,0 +1,345 @@
+"""The state of one output item, from its first word to its `done`.
+
+An item is born when the provider first says something of its kind. It is `opened` when it becomes
+the first unfinished item: only then does it have an index, and only then are its events sent.
+What came earlier waits in it. So items never overlap on the wire, whatever the provider does
+(F40, F43), and an index or id is fixed once and never computed again (I2, I3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from anyturn.translate.tools import Tool, ToolKind
+from anyturn.wire import responses as r
+
+Number = Callable[[], int]
+"""Gives the next sequence number."""
+
+COMPLETED, INCOMPLETE = "completed", "incomplete"
+_FENCED = re.compile(r"\s*```[^\n]*\n(.*?)\n?```\s*", re.DOTALL)
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where an opened item stands, for good."""
+
+    item_id: str
+    index: int
+
+
+class MessageState:
+    """An assistant message: text and refusal parts, in the order in which they came."""
+
+    id_prefix = "msg"
+
+    def __init__(self) -> None:
+        self.place: Place | None = None
+        self._parts: list[_PartState] = []
+        self._announced = 0
+
+    def add(self, text: str, refusal: bool, logprobs: Any, number: Number) -> list[r.Event]:
+        """Take more text; returns its events when the item is open."""
+        part = self._parts[-1] if self._parts else None
+        events: list[r.Event] = []
+        if part is None or part.refusal != refusal:
+            if part is not None and self.place is not None:
+                events += part.close(self.place, number)
+            part = _PartState(len(self._parts), refusal)
+            self._parts.append(part)
+        if self.place is None:
+            part.hold(text, logprobs)
+        else:
+            events += part.send(text, logprobs, self.place, number)
+        return events
+
+    def annotate(self, annotation: dict[str, Any], number: Number) -> list[r.Event]:
+        """Take a citation of the text so far."""
+        if not self._parts:
+            self._parts.append(_PartState(0, refusal=False))
+        part = self._parts[-1]
+        if part.refusal:
+            return []  # a refusal part has no room for one
+        part.annotations.append(annotation)
+        if self.place is None:
+            return []
+        position = len(part.annotations) - 1
+        events = part.open(self.place, number)
+        events.append(
+            r.AnnotationAdded(
+                self.place.item_id, self.place.index, part.index, position, annotation, number()
+            )
+        )
+        return events
+
+    def open(self, place: Place, number: Number) -> list[r.Event]:
+        """Announce the item and say what waited in it."""
+        self.place = place
+        item = r.MessageItem(place.item_id, "in_progress")
+        events: list[r.Event] = [r.ItemAdded(place.index, item, number())]
+        for part in self._parts:
+            events += part.flush(place, number)
+            if part is not self._parts[-1]:
+                events += part.close(place, number)
+        return events
+
+    def close(self, status: str, number: Number) -> tuple[list[r.Event], r.Item]:
+        """Finish the item; returns the last events and the item itself."""
+        assert self.place is not None
+        events = self._parts[-1].close(self.place, number) if self._parts else []
+        content = tuple(part.snapshot() for part in self._parts)
+        item = r.MessageItem(self.place.item_id, status, content)
+        events.append(r.ItemDone(self.place.index, item, number()))
+        return events, item
+
+
+class _PartState:
+    """One part of a message."""
+
+    def __init__(self, index: int, refusal: bool) -> None:
+        self.index = index
+        self.refusal = refusal
+        self.annotations: list[Any] = []
+        self._texts: list[str] = []
+        self._logprobs: list[Any] = []
+        self._opened = False
+
+    def hold(self, text: str, logprobs: Any) -> None:
+        self._texts.append(text)
+        self._logprobs += _token_logprobs(logprobs)
+
+    def open(self, place: Place, number: Number) -> list[r.Event]:
+        if self._opened:
+            return []
+        self._opened = True
+        part: r.OutputText | r.Refusal = r.Refusal("") if self.refusal else r.OutputText("")
+        return [r.PartAdded(place.item_id, place.index, self.index, part, number())]
+
+    def send(self, text: str, logprobs: Any, place: Place, number: Number) -> list[r.Event]:
+        events = [] if self._opened else self.open(place, number)
+        self._texts.append(text)
+        if self.refusal:
+            events.append(r.RefusalDelta(place.item_id, place.index, self.index, text, number()))
+            return events
+        tokens: tuple[Any, ...] = ()
+        if logprobs is not None:
+            tokens = tuple(_token_logprobs(logprobs))
+            self._logprobs += tokens
+        events.append(r.TextDelta(place.item_id, place.index, self.index, text, number(), tokens))
+        return events
+
+    def flush(self, place: Place, number: Number) -> list[r.Event]:
+        """Open the part and send what was held as one delta."""
+        events = self.open(place, number)
+        if self._texts:
+            text, self._texts = "".join(self._texts), []
+            tokens, self._logprobs = self._logprobs, []
+            events += self.send(text, {"content": tokens} if tokens else None, place, number)
+        for position, annotation in enumerate(self.annotations):
+            events.append(
+                r.AnnotationAdded(
+                    place.item_id, place.index, self.index, position, annotation, number()
+                )
+            )
+        return events
+
+    def close(self, place: Place, number: Number) -> list[r.Event]:
+        at = (place.item_id, place.index, self.index)
+        text = "".join(self._texts)
+        done: r.Event
+        if self.refusal:
+            done = r.RefusalDone(*at, text, number())
+        else:
+            done = r.TextDone(*at, text, number(), tuple(self._logprobs))
+        return [done, r.PartDone(*at, self.snapshot(), number())]
+
+    def snapshot(self) -> r.OutputText | r.Refusal:
+        text = "".join(self._texts)
+        if self.refusal:
+            return r.Refusal(text)
+        return r.OutputText(text, tuple(self.annotations), tuple(self._logprobs))
+
+
+def _token_logprobs(logprobs: Any) -> list[Any]:
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return content if isinstance(content, list) else []
+
+
+class ReasoningState:
+    """Reasoning, shown as a summary where the client asked for one, as raw text otherwise.
+
+    Codex and the AI SDK show only summaries; clients that did not ask for a summary expect the
+    text of an open model as `reasoning_text` (responses-api.md sections 2.3 and 6.1).
+    """
+
+    id_prefix = "rs"
+
+    def __init__(self, as_summary: bool) -> None:
+        self.place: Place | None = None
+        self._as_summary = as_summary
+        self._texts: list[str] = []
+
+    def add(self, text: str, number: Number) -> list[r.Event]:
+        """Take more reasoning; returns its event when the item is open."""
+        self._texts.append(text)
+        if self.place is None:
+            return []
+        return [self._delta(text, self.place, number)]
+
+    def open(self, place: Place, number: Number) -> list[r.Event]:
+        """Announce the item and say what waited in it."""
+        self.place = place
+        item_id, index = place.item_id, place.index
+        item = r.ReasoningItem(item_id, status="in_progress")
+        events: list[r.Event] = [r.ItemAdded(index, item, number())]
+        if self._as_summary:
+            events.append(r.SummaryPartAdded(item_id, index, 0, r.SummaryText(""), number()))
+        else:
+            events.append(r.PartAdded(item_id, index, 0, r.ReasoningText(""), number()))
+        if text := "".join(self._texts):
+            events.append(self._delta(text, place, number))
+        return events
+
+    def close(self, status: str, number: Number) -> tuple[list[r.Event], r.Item]:
+        """Finish the item; returns the last events and the item itself."""
+        assert self.place is not None
+        item_id, index = self.place.item_id, self.place.index
+        text = "".join(self._texts)
+        events: list[r.Event]
+        if self._as_summary:
+            summary = r.SummaryText(text)
+            item = r.ReasoningItem(item_id, (summary,), status=status)
+            events = [
+                r.SummaryDone(item_id, index, 0, text, number()),
+                r.SummaryPartDone(item_id, index, 0, summary, number()),
+            ]
+        else:
+            part = r.ReasoningText(text)
+            item = r.ReasoningItem(item_id, content=(part,), status=status)
+            events = [
+                r.ReasoningDone(item_id, index, 0, text, number()),
+                r.PartDone(item_id, index, 0, part, number()),
+            ]
+        events.append(r.ItemDone(index, item, number()))
+        return events, item
+
+    def _delta(self, text: str, place: Place, number: Number) -> r.Event:
+        if self._as_summary:
+            return r.SummaryDelta(place.item_id, place.index, 0, text, number())
+        return r.ReasoningDelta(place.item_id, place.index, 0, text, number())
+
+
+class CallState:
+    """A tool call. It can be opened only when its tool is known (F42, Q51).
+
+    A freeform call is opened only when it is whole: its input cannot be told before, and may be
+    cut off.
+    """
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.place: Place | None = None
+        self.name = ""
+        self.tool: Tool | None = None
+        self.provider_id = ""
+        self.call_id = ""
+        self._arguments: list[str] = []
+
+    @property
+    def id_prefix(self) -> str:
+        """`fc` or `ctc`, by the kind of the tool."""
+        return "ctc" if self._is_freeform else "fc"
+
+    @property
+    def may_open_early(self) -> bool:
+        """Whether the call can be announced while its arguments still come."""
+        return self.tool is not None and not self._is_freeform
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the provider told anything of the call; some send empty places for calls."""
+        return bool(self.name or self.provider_id or self.arguments.strip())
+
+    @property
+    def _is_freeform(self) -> bool:
+        return self.tool is not None and self.tool.kind is ToolKind.CUSTOM
+
+    @property
+    def arguments(self) -> str:
+        """The arguments so far, as the provider wrote them."""
+        return "".join(self._arguments)
+
+    def add(self, arguments: str, number: Number) -> list[r.Event]:
+        """Take more arguments; returns their event when a function call is open."""
+        self._arguments.append(arguments)
+        if self.place is None:
+            return []
+        return [r.ArgumentsDelta(self.place.item_id, self.place.index, arguments, number())]
+
+    def open(self, place: Place, number: Number) -> list[r.Event]:
+        """Announce the item and say what waited in it."""
+        self.place = place
+        events: list[r.Event] = [r.ItemAdded(place.index, self._item("", "in_progress"), number())]
+        if not self._is_freeform and (arguments := self.arguments):
+            events.append(r.ArgumentsDelta(place.item_id, place.index, arguments, number()))
+        return events
+
+    def close(self, status: str, number: Number) -> tuple[list[r.Event], r.Item]:
+        """Finish the item; returns the last events and the item itself."""
+        assert self.place is not None and self.tool is not None
+        at = (self.place.item_id, self.place.index)
+        events: list[r.Event] = []
+        if self._is_freeform:
+            payload = freeform_input(self.arguments)
+            if payload:
+                events.append(r.InputDelta(*at, payload, number()))
+            events.append(r.InputDone(*at, payload, number()))
+        else:
+            payload = self.arguments
+            if status == COMPLETED and not payload.strip():
+                # F44, Q33: a tool without arguments. The delta keeps done equal to the deltas.
+                payload += "{}"
+                events.append(r.ArgumentsDelta(*at, "{}", number()))
+            events.append(r.ArgumentsDone(*at, self.tool.name, payload, number()))
+        item = self._item(payload, status)
+        events.append(r.ItemDone(self.place.index, item, number()))
+        return events, item
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are one JSON object: only then may a cut-off call be handed out."""
+        try:
+            return isinstance(msgspec.json.decode(self.arguments), dict)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return False
+
+    def _item(self, payload: str, status: str) -> r.Item:
+        assert self.place is not None and self.tool is not None
+        namespace = self.tool.namespace or msgspec.UNSET
+        form = r.CustomToolCall if self._is_freeform else r.FunctionCall
+        return form(self.place.item_id, self.call_id, self.tool.name, payload, status, namespace)
+
+
+def freeform_input(arguments: str) -> str:
+    """The raw input of a freeform tool out of the function call that stood for it (F24).
+
+    The model may have written the object we declared, another object with one string, a bare
+    JSON string, or the raw text itself, perhaps fenced.
+    """
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        fenced = _FENCED.fullmatch(arguments)
+        return fenced[1] if fenced else arguments
+    if isinstance(value, dict):
+        if isinstance(value.get("input"), str):
+            value = value["input"]
+        else:
+            strings = [v for v in value.values() if isinstance(v, str)]
+            value = strings[0] if len(value) == len(strings) == 1 else arguments
+    return value if isinstance(value, str) else arguments
+
+
+ItemState = MessageState | ReasoningState | CallState
