@@ -1,0 +1,90 @@
+"""Starting the Codex CLI against a gateway: `-c` overrides, no file of the user's is touched."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+CODEX_VERSION = "0.169.0"
+_CACHED = Path(".cache", "codex", CODEX_VERSION, "node_modules", ".bin", "codex")
+
+# Without the last override, which is for a gateway that ends with Codex.
+_SHOWN = 8
+
+_SANDBOX_KEYS = frozenset({"sandbox_mode", "default_permissions", "profile"})
+_SANDBOX_OPTIONS = frozenset(
+    {"-s", "--sandbox", "-p", "--profile", "--dangerously-bypass-approvals-and-sandbox", "--yolo"}
+)
+
+INSTALL_HINT = "npm install -g @openai/codex"
+
+
+def find_codex(environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The Codex to start: `ANYTURN_CODEX`, `codex` on PATH, or this checkout's cache."""
+    if chosen := environ.get("ANYTURN_CODEX"):
+        return Path(chosen)
+    if found := shutil.which("codex", path=environ.get("PATH")):
+        return Path(found)
+    cached = cwd / _CACHED
+    return cached if cached.exists() else None
+
+
+def codex_home(environ: Mapping[str, str]) -> Path:
+    """Codex's own folder: `CODEX_HOME`, else `.codex` in the home folder."""
+    return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
+
+
+def overrides(base_url: str, model: str) -> list[str]:
+    """The options that point Codex at the gateway at `base_url` (codex-cli.md section 10)."""
+    provider = (
+        f'model_providers.anyturn={{name="anyturn",base_url="{base_url}",wire_api="responses",'
+        # Codex asks for the catalogue only where it has a key, whatever the key is.
+        f'experimental_bearer_token="anyturn",model_catalog_url="{base_url}/models"}}'
+    )
+    settings = [
+        f'model="{model}"',
+        'model_provider="anyturn"',
+        provider,
+        # Hosted search cannot be run by a Chat provider.
+        'web_search="disabled"',
+        # The gateway lives as long as Codex: waiting for one that is gone would never end.
+        "features.unbounded_connection_retries=false",
+    ]
+    return [argument for setting in settings for argument in ("-c", setting)]
+
+
+def writing_default(args: Sequence[str], codex_home: Path) -> list[str]:
+    """The override that lets `codex exec` write in its folder, where the user chose no sandbox.
+
+    Plain `codex exec` may only read, so that "create hello.py" ends without a file. What the user
+    chose counts, in `args` or in Codex's own configuration, which is read and not touched.
+    """
+    if not any(arg in ("exec", "e") for arg in args) or _chooses_sandbox(args):
+        return []
+    try:
+        own = tomllib.loads((codex_home / "config.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        own = {}
+    except (OSError, ValueError):
+        return []
+    if own.keys() & _SANDBOX_KEYS:
+        return []
+    return ["-c", 'sandbox_mode="workspace-write"']
+
+
+def _chooses_sandbox(args: Sequence[str]) -> bool:
+    settings = [value for option, value in pairwise(args) if option in ("-c", "--config")]
+    return any(arg.partition("=")[0] in _SANDBOX_OPTIONS for arg in args) or any(
+        setting.partition("=")[0] in _SANDBOX_KEYS for setting in settings
+    )
+
+
+def command_line(base_url: str, model: str) -> str:
+    """A Codex command to copy, for a gateway that keeps running."""
+    quoted = " ".join(
+        part if part == "-c" else f"'{part}'" for part in overrides(base_url, model)[:_SHOWN]
+    )
+    return f"codex {quoted}"

@@ -1,0 +1,274 @@
+"""The life of one turn: request in, provider asked, chunks to events, events out.
+
+The only file that awaits and knows the translation. Whatever ends a turn badly leaves here as a
+`TurnError` when nothing was sent yet, and as `response.failed` afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from anyturn.errors import Kind, TurnError
+from anyturn.routing import Routing, Target
+from anyturn.translate.adaptations import Adaptation
+from anyturn.translate.chat_to_responses import ChatToResponses
+from anyturn.translate.failures import failure_from_body
+from anyturn.translate.responses_to_chat import ChatRequest, convert_request
+from anyturn.translate.snapshot import response_snapshot
+from anyturn.upstream import ProviderClient, ProviderStream
+from anyturn.wire import responses as r
+from anyturn.wire.chat_stream import ChunkReader, Frame, Read
+
+log = logging.getLogger("anyturn")
+
+# Once the provider said why it stopped, only the token counts and [DONE] are to come. A provider
+# that then keeps the connection open must not keep the client waiting.
+_AFTER_FINISH_S = 2.0
+_TOLD_MAX = 1000
+
+BROKEN = "The gateway failed; its log says why. This is a bug in Anyturn: please report it."
+
+
+class Sink(Protocol):
+    """Where the events of a turn go."""
+
+    def accepts(self, error: TurnError) -> bool:
+        """Whether this failure is to be told as events; if not, it is raised instead (F68)."""
+
+    async def begin(self, adaptations: list[Adaptation]) -> None:
+        """Called once, before the first events, with what was changed in the request."""
+
+    async def send(self, events: list[r.Event]) -> None:
+        """Take the next events, in order; returns when there is room for more (back-pressure)."""
+
+
+class Tap(Protocol):
+    """Sees both sides of every turn: for the demo, recorders and inspectors. Must not block."""
+
+    def request(self, turn: Turn) -> None:
+        """A provider is about to be asked."""
+
+    def provider_bytes(self, turn: Turn, block: bytes) -> None:
+        """The provider sent these bytes."""
+
+    def events(self, turn: Turn, events: list[r.Event]) -> None:
+        """The client is about to get these events."""
+
+
+class Turn(msgspec.Struct):
+    """One request with its whole answer, as far as it has come."""
+
+    id: str
+    request: dict[str, Any]
+    target: Target
+    chat: ChatRequest
+    chat_body: bytes
+    machine: ChatToResponses
+    opening: list[r.Event]
+    """The first two events, until they are sent: an answer may still become an HTTP error."""
+    started_at: float
+
+
+class Gateway:
+    """Runs turns against the providers that `routing` knows."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        client: ProviderClient,
+        *,
+        reasoning: str = "auto",
+        taps: Iterable[Tap] = (),
+    ) -> None:
+        self.routing = routing
+        self._client = client
+        self._reasoning = reasoning
+        self._taps = tuple(taps)
+        self._told: set[tuple[str, str]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._cut: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def run(self, request: dict[str, Any], sink: Sink) -> r.Response:
+        """Run one turn and return its response, whatever its status.
+
+        The request is taken over: it is emptied once the provider has it, because a long history
+        should not stay in memory for as long as its answer streams.
+        Raises `TurnError` when the turn failed and the sink does not accept that as events.
+        """
+        if self._closing:
+            raise TurnError(Kind.SHUTTING_DOWN, "The gateway is being stopped.")
+        turn = self._prepare(request)
+        try:
+            await self._answer(turn, sink)
+        except TurnError as error:
+            await self._deliver(turn, sink, turn.machine.fail(error))
+        finally:
+            self._report(turn)
+        if turn.machine.error is not None and not sink.accepts(turn.machine.error):
+            raise turn.machine.error
+        assert turn.machine.terminal is not None
+        return turn.machine.terminal.response
+
+    async def close(self, grace_s: float) -> None:
+        """Take no more turns, let the running ones finish, and cut those that take longer.
+
+        Clients whose turn is cut are told so (`SHUTTING_DOWN`).
+        """
+        self._closing = True
+        if self._running:
+            _, self._cut = await asyncio.wait(self._running, timeout=grace_s)
+        for task in self._cut:
+            task.cancel()
+
+    def _prepare(self, request: dict[str, Any]) -> Turn:
+        target = self.routing.resolve(request.get("model"))
+        chat = convert_request(request, target.profile, target.model)
+        body = chat.encode()
+        turn_id = _new_id("resp")
+        snapshot = response_snapshot(
+            request,
+            response_id=turn_id,
+            created_at=_now(),
+            model=request.get("model") or target.model,
+        )
+        machine = ChatToResponses(
+            snapshot,
+            chat.tools,
+            target.profile,
+            new_id=_new_id,
+            now=_now,
+            reasoning_as_summary=self._shows_summary(request),
+            request_bytes=len(body),
+        )
+        opening = machine.start()
+        return Turn(turn_id, request, target, chat, body, machine, opening, time.monotonic())
+
+    def _shows_summary(self, request: dict[str, Any]) -> bool:
+        if self._reasoning != "auto":
+            return self._reasoning == "summary"
+        asked = (request.get("reasoning") or {}).get("summary")
+        return asked not in (None, "none")
+
+    # ---------------------------------------------------------------- the answer
+
+    async def _answer(self, turn: Turn, sink: Sink) -> None:
+        """Ask the provider and relay its answer.
+
+        Whatever breaks that is raised as a `TurnError`, unless it is the client that left.
+        """
+        target, task = turn.target, asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            for tap in self._taps:
+                tap.request(turn)
+            async with self._client.stream(
+                target.profile, target.api_key, turn.chat_body
+            ) as provider:
+                _forget_request(turn)
+                await self._relay(turn, provider, sink)
+                await provider.drain()
+        except asyncio.CancelledError:
+            if task not in self._cut:
+                raise
+            task.uncancel()
+            sentence = "The gateway was stopped in the middle of the answer."
+            raise TurnError(Kind.SHUTTING_DOWN, sentence) from None
+        except (TurnError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s: the gateway itself failed", turn.id[:13])
+            raise TurnError(Kind.GATEWAY_BROKEN, BROKEN) from None
+        finally:
+            self._running.discard(task)
+
+    async def _relay(self, turn: Turn, provider: ProviderStream, sink: Sink) -> None:
+        """Feed, collect, send, until the answer is over. One write for one block."""
+        machine, reader = turn.machine, ChunkReader()
+        while not reader.done and machine.terminal is None:
+            block = await provider.read(_AFTER_FINISH_S if machine.finish else None)
+            if not block:
+                break
+            for tap in self._taps:
+                tap.provider_bytes(turn, block)
+            if frames := reader.feed(block):
+                await self._deliver(turn, sink, self._translate(turn, frames))
+                await provider.gather(len(frames))
+        last = reader.close()
+        events = self._translate(turn, last)
+        if turn.opening and not last and machine.terminal is None:
+            events = machine.fail(failure_from_body(b"", turn.target.profile))
+        await self._deliver(turn, sink, events + machine.end())
+
+    def _translate(self, turn: Turn, frames: list[Read]) -> list[r.Event]:
+        machine = turn.machine
+        events: list[r.Event] = []
+        for frame in frames:
+            if isinstance(frame, Frame):
+                events += machine.receive_chunk(frame.chunk, frame.event)
+            else:
+                events += machine.fail(failure_from_body(frame.data, turn.target.profile))
+        return events
+
+    async def _deliver(self, turn: Turn, sink: Sink, events: list[r.Event]) -> None:
+        if turn.opening:
+            if turn.machine.error is not None and not sink.accepts(turn.machine.error):
+                raise turn.machine.error
+            events, turn.opening = turn.opening + events, []
+            await sink.begin(turn.chat.adaptations)
+        if events:
+            for tap in self._taps:
+                tap.events(turn, events)
+            await sink.send(events)
+
+    # ---------------------------------------------------------------- the log
+
+    def _report(self, turn: Turn) -> None:
+        """One line for a turn, and one for each thing that was lost on the way (A3)."""
+        machine, name = turn.machine, turn.id[:13]
+        response = machine.terminal.response if machine.terminal else None
+        status = (
+            response.status if response else "given up: the client left, or the provider failed"
+        )
+        usage = response.usage if response else None
+        tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if usage else ""
+        took_s = time.monotonic() - turn.started_at
+        target = f"{turn.target.profile.name}/{turn.target.model}"
+        log.info("%s %s: %s in %.2f s%s", name, target, status, took_s, tokens)
+        if machine.error is not None:
+            log.warning("%s failed: %s", name, machine.error.message)
+        for change in (*turn.chat.adaptations, *machine.adaptations):
+            level = logging.WARNING if self._is_news(change) else logging.DEBUG
+            log.log(level, "%s %s at %s: %s", name, change.rule, change.where, change.what)
+
+    def _is_news(self, change: Adaptation) -> bool:
+        """A loss is worth a warning once: an agent sends the same tools with every turn."""
+        key = (change.rule, change.what)
+        if not change.lossy or key in self._told:
+            return False
+        if len(self._told) < _TOLD_MAX:
+            self._told.add(key)
+        return True
+
+
+def _forget_request(turn: Turn) -> None:
+    turn.request.clear()
+    turn.chat.body.clear()
+    turn.chat_body = b""
+
+
+def _new_id(prefix: str) -> str:
+    # Codex keeps ids of the form <prefix>_<letters and digits> (codex-cli.md section 2.1).
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,1 @@
+"""HTTP towards clients: routes, bodies, server-sent events, lifecycle."""

@@ -1,0 +1,153 @@
+"""The routes that clients call, and errors in OpenAI's envelope."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+import anyturn
+from anyturn.codex.catalogue import Catalogue
+from anyturn.errors import Fault, Kind, TurnError
+from anyturn.gateway import BROKEN, Gateway
+from anyturn.server.body import read_body
+from anyturn.server.dialect import dialect_of
+from anyturn.server.sinks import Collected, EventStream
+from anyturn.translate.adaptations import HEADER, header_value
+from anyturn.wire.request import parse_request
+
+log = logging.getLogger("anyturn")
+
+_ROUTES = ("POST /v1/responses", "GET /v1/models", "GET /health")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """Answers the HTTP requests of Responses clients."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        catalogue: Catalogue,
+        *,
+        max_body_bytes: int,
+        keepalive_s: float,
+    ) -> None:
+        self._gateway = gateway
+        self._catalogue = catalogue
+        self._max_body_bytes = max_body_bytes
+        self._keepalive_s = keepalive_s
+
+    def app(self) -> web.Application:
+        """The aiohttp application. Run it with `handler_cancellation` and without decompression."""
+        app = web.Application(
+            middlewares=[errors_in_envelopes], client_max_size=self._max_body_bytes
+        )
+        app.on_response_prepare.append(_sign)
+        for prefix in ("/v1", ""):
+            app.router.add_post(f"{prefix}/responses", self.create_response)
+            app.router.add_get(f"{prefix}/responses", self.refuse_websocket, allow_head=False)
+            app.router.add_get(f"{prefix}/models", self.list_models)
+        app.router.add_get("/health", self.health)
+        return app
+
+    # ---------------------------------------------------------------- handlers
+
+    async def create_response(self, request: web.Request) -> web.StreamResponse:
+        """`POST /v1/responses`: one turn, streamed or not."""
+        body = parse_request(await read_body(request, self._max_body_bytes))
+        if body.get("stream"):
+            return await self._stream(request, body)
+        return await self._answer(body)
+
+    async def refuse_websocket(self, request: web.Request) -> web.StreamResponse:
+        """`GET /v1/responses`: a WebSocket handshake gets 426, on which Codex posts (F66)."""
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            raise TurnError(
+                Kind.UPGRADE_REFUSED, "This gateway speaks HTTP only. Send POST /v1/responses."
+            )
+        raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+
+    async def list_models(self, request: web.Request) -> web.StreamResponse:
+        """`GET /v1/models`: OpenAI's list and Codex's catalogue in one body (F69)."""
+        return _json(await self._catalogue.listing())
+
+    async def health(self, request: web.Request) -> web.StreamResponse:
+        """`GET /health`: that it runs, what it is, and where it sends turns."""
+        target = self._gateway.routing.default
+        return _json(
+            {
+                "status": "healthy",
+                "version": anyturn.__version__,
+                "provider": target.profile.name,
+                "model": target.model or None,
+            }
+        )
+
+    # ---------------------------------------------------------------- turns
+
+    async def _stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        dialect = dialect_of(request.headers)
+        async with EventStream(request, dialect, self._keepalive_s) as sink:
+            await self._gateway.run(body, sink)
+            await sink.finish()
+            return sink.response
+
+    async def _answer(self, body: dict[str, Any]) -> web.StreamResponse:
+        sink = Collected()
+        response = await self._gateway.run(body, sink)
+        adapted = {HEADER: header_value(sink.adaptations)} if sink.adaptations else {}
+        return _json(response, headers=adapted)
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = f"anyturn/{anyturn.__version__}"
+
+
+@web.middleware
+async def errors_in_envelopes(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Every error leaves as OpenAI's envelope, with the status and code that clients act on."""
+    try:
+        return await handler(request)
+    except TurnError as error:
+        if error.kind.fault is not Fault.PROVIDER:
+            log.info("%s %s refused: %s", request.method, request.path, error.message)
+        return error_response(error)
+    except web.HTTPNotFound:
+        message = f"There is nothing at {request.path}. Routes: {', '.join(_ROUTES)}."
+        return error_response(TurnError(Kind.NOT_FOUND, message))
+    except web.HTTPMethodNotAllowed as refused:
+        allowed = ", ".join(sorted(refused.allowed_methods))
+        message = f"{request.path} does not take {request.method}, only {allowed}."
+        response = error_response(TurnError(Kind.METHOD_NOT_ALLOWED, message))
+        response.headers["Allow"] = allowed
+        return response
+    except ConnectionError:
+        # The client left while it was being written to: nobody is there to be told.
+        raise
+    except Exception:
+        log.exception("the gateway itself failed at %s %s", request.method, request.path)
+        return error_response(TurnError(Kind.GATEWAY_BROKEN, BROKEN))
+
+
+def error_response(error: TurnError) -> web.Response:
+    """The HTTP answer for an error. A 429 always says when to come back (F63)."""
+    headers = {}
+    if error.kind is Kind.RATE_LIMITED or error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
+    return _json(error.envelope(), status=error.kind.status, headers=headers)
+
+
+def _json(
+    body: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )

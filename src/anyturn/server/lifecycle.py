@@ -1,0 +1,99 @@
+"""A gateway that listens: put together, started, and stopped without cutting streams."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+from aiohttp import web
+
+from anyturn.codex.catalogue import Catalogue
+from anyturn.config import Settings
+from anyturn.gateway import Gateway, Tap
+from anyturn.routing import Routing
+from anyturn.server.app import Server
+from anyturn.upstream import Limits, ProviderClient
+
+_FAREWELL_S = 1.0
+# A burst of clients must not wait for a second try of their connections.
+_BACKLOG = 1024
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours. `str()` says which and what to do."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A gateway that listens. `base_url` is what a client is pointed at."""
+
+    base_url: str
+    port: int
+    client: ProviderClient
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, routing: Routing, *, taps: Iterable[Tap] = ()
+) -> AsyncIterator[Running]:
+    """Listen while the block runs; leaving it lets open streams finish within the time limit.
+
+    Port 0 takes any free one. Raises `CannotListen`.
+    """
+    limits = Limits(
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
+        retries=settings.retries,
+        retry_wait_max_s=settings.retry_wait_max_s,
+    )
+    async with ProviderClient(limits) as client:
+        gateway = Gateway(routing, client, reasoning=settings.reasoning, taps=taps)
+        server = Server(
+            gateway,
+            Catalogue(routing, client),
+            max_body_bytes=settings.max_body_bytes,
+            keepalive_s=settings.keepalive_s,
+        )
+        runner = web.AppRunner(
+            server.app(),
+            # Without this a client that leaves is not noticed while the provider is silent.
+            handler_cancellation=True,
+            # Bodies are decoded by us: zstd, and with a limit on what they unfold to (F65).
+            auto_decompress=False,
+            # The turns had their time before; this is for what else is open.
+            shutdown_timeout=_FAREWELL_S,
+            access_log=None,
+        )
+        await runner.setup()
+        try:
+            port = await _listen(runner, settings.host, settings.port)
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            yield Running(f"http://{host}:{port}/v1", port, client)
+        finally:
+            for site in runner.sites:
+                await site.stop()
+            await gateway.close(settings.shutdown_timeout_s)
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    try:
+        await site.start()
+    except OSError as error:
+        raise CannotListen(_why_not(error, host, port)) from None
+    bound: int = runner.addresses[0][1]
+    return bound
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} on {host} is taken. Stop what listens there, or choose another: "
+            f"--port {port + 1 if port < 65535 else port - 1}, or --port 0 for any free one."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this user has. Choose one above 1023: --port."
+    return f"Cannot listen on {host}:{port}: {error.strerror or error}. Check --host and --port."
