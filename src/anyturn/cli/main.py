@@ -1,0 +1,54 @@
+"""`anyturn`: the verbs, and errors as sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+import anyturn
+from anyturn.cli import codex, demo, providers, serve
+from anyturn.cli.screen import error_screen
+from anyturn.config import ConfigError
+from anyturn.server.lifecycle import CannotListen
+
+app = typer.Typer(
+    name="anyturn",
+    help="Any turn of any agent, on any model, with tool calls that really execute.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve.serve)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    codex.codex
+)
+app.command()(demo.demo)
+app.add_typer(providers.app, name="providers")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"anyturn {anyturn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+    ] = False,
+) -> None:
+    """Any turn of any agent, on any model, with tool calls that really execute."""
+
+
+def main() -> None:
+    """Run the command line. Exit code 2 for a wrong set-up, said in a sentence."""
+    try:
+        app()
+    except (ConfigError, CannotListen) as error:
+        error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,78 @@
+"""The terminal: where words go, and how set-ups look."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import ClassVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from anyturn.routing import Target
+
+
+def screen() -> Console:
+    """Standard output."""
+    return Console(highlight=False)
+
+
+def error_screen() -> Console:
+    """Standard error: messages that are not the command's result."""
+    return Console(stderr=True, highlight=False)
+
+
+class _LogLine(logging.Formatter):
+    """`10:33:44 warning: words`, the level in colour on a terminal.
+
+    Rich's own handler costs three times what a whole small turn does.
+    """
+
+    _COLOURS: ClassVar[dict[int, str]] = {logging.WARNING: "33", logging.ERROR: "31"}
+
+    def __init__(self, colour: bool) -> None:
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+        self._colour = colour
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record)
+        if record.levelno < logging.WARNING:
+            return line
+        word = record.levelname.lower()
+        if self._colour:
+            word = f"\x1b[{self._COLOURS.get(record.levelno, '31')}m{word}\x1b[0m"
+        return line.replace(" ", f" {word}: ", 1)
+
+
+def log_to_screen(level: str) -> None:
+    """Send the log to standard error, one line for each turn."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogLine(sys.stderr.isatty() and "NO_COLOR" not in os.environ))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # aiohttp's server logs each malformed request with a traceback: noise that anyone can cause.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+def facts_table(rows: list[tuple[str, str]]) -> Table:
+    """Names left, values right, without lines."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def target_rows(target: Target) -> list[tuple[str, str]]:
+    """Provider, model and key of a target; where the key was found, never the key itself."""
+    if target.key_source:
+        key = f"found in [green]{escape(target.key_source)}[/]"
+    else:
+        key = "[dim]none, and none is needed on this address[/]"
+    return [
+        ("provider", f"[bold]{escape(target.profile.label)}[/]  {escape(target.profile.base_url)}"),
+        ("model", escape(target.model) or "[yellow]none set: each request must name one[/]"),
+        ("key", key),
+    ]

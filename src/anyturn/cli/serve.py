@@ -1,0 +1,119 @@
+"""`anyturn serve`: the gateway, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+import anyturn
+from anyturn.cli.loop import run
+from anyturn.cli.screen import facts_table, log_to_screen, screen, target_rows
+from anyturn.codex.launch import command_line
+from anyturn.config import Settings, load_settings
+from anyturn.routing import Routing
+from anyturn.server.lifecycle import Running, running
+
+log = logging.getLogger("anyturn")
+
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port to listen on, 0 for any. [default: 10000]")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="Configuration file. [default: ./anyturn.toml if it is there]")
+]
+ProviderOption = Annotated[
+    str | None, typer.Option(help="Known provider: cerebras, groq, ollama, openrouter, vllm ...")
+]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option(help="Any Chat Completions server, for instance http://localhost:8000/v1"),
+]
+ModelOption = Annotated[str | None, typer.Option(help="Model for requests that name none.")]
+KeyOption = Annotated[
+    str | None, typer.Option(help="Environment variable that holds the provider's key.")
+]
+LogOption = Annotated[
+    str | None, typer.Option(help="debug, info, warning or error. [default: info]")
+]
+
+
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    config: ConfigOption = None,
+    provider: ProviderOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    api_key_env: KeyOption = None,
+    log_level: LogOption = None,
+) -> None:
+    """Listen for Responses clients and send their turns to a Chat Completions provider."""
+    settings = load(
+        host=host,
+        port=port,
+        config=config,
+        provider=provider,
+        base_url=base_url,
+        model=model,
+        api_key_env=api_key_env,
+        log_level=log_level,
+    )
+    routing = Routing(settings, os.environ)
+    log_to_screen(settings.log_level)
+    run(_serve(settings, routing))
+
+
+def load(**flags: Any) -> Settings:
+    """Settings from file, environment and the flags that were given."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return load_settings(given, os.environ, Path.cwd())
+
+
+async def _serve(settings: Settings, routing: Routing) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _ask_to_stop, stop, number)
+    async with running(settings, routing) as gateway:
+        _greet(gateway, routing)
+        unreachable = await gateway.client.why_unreachable(routing.default.profile)
+        if unreachable:
+            log.warning("%s Turns will fail until it answers.", unreachable)
+        await stop.wait()
+        limit = settings.shutdown_timeout_s
+        screen().print(f"Stopping; open streams have {limit:g} s. Ctrl-C again stops at once.")
+    screen().print("Stopped.")
+
+
+def _ask_to_stop(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        # Asked twice: the default action ends the process.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    stop.set()
+
+
+def _greet(gateway: Running, routing: Routing) -> None:
+    target = routing.default
+    out = screen()
+    out.print(
+        f"[bold]Anyturn {anyturn.__version__}[/] listens at [bold cyan]{gateway.base_url}[/]\n"
+    )
+    rows = target_rows(target)
+    rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]
+    out.print(facts_table(rows))
+    out.print("\nRun Codex on it, from another terminal:\n")
+    model = target.model or "MODEL"
+    out.print(f"  {escape(command_line(gateway.base_url, model))}", style="green", soft_wrap=True)
+    out.print(
+        f"\nOther clients: [cyan]base_url={gateway.base_url}[/], any key. Ctrl-C stops.\n",
+        soft_wrap=True,
+    )
