@@ -198,7 +198,8 @@ class _Runner:
     async def __call__(self, command: str) -> str:
         process = await asyncio.create_subprocess_exec(
             self._shell,
-            "-lc",
+            # Not a login shell: what a user's profile starts would be killed with the command.
+            "-c",
             command,
             cwd=self._directory,
             stdin=asyncio.subprocess.DEVNULL,
