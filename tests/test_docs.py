@@ -57,3 +57,16 @@ def test_the_example_works(tmp_path: Path) -> None:
     assert routing.resolve("big").profile.context_window == 65536
     assert not routing.resolve("big").profile.user_images
     assert routing.resolve("openai/gpt-5.5").key_source == "PROXY_KEY"
+
+
+ADAPTATIONS = PAGE.with_name("adaptations.md").read_text(encoding="utf-8")
+TRANSLATE = Path(__file__).parents[1] / "src" / "anyturn" / "translate"
+
+
+def test_every_adaptation_has_its_row_and_every_row_its_adaptation() -> None:
+    """A3: what may be changed can be looked up."""
+    source = "".join(path.read_text(encoding="utf-8") for path in TRANSLATE.glob("*.py"))
+    noted = set(re.findall(r"\.(?:note|loss)\(\s*\"([a-z_]+\.[a-z_]+)\"", source))
+    noted |= {f"content.{what}_left_out" for what in ("image", "file", "audio", "video", "content")}
+    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", ADAPTATIONS, re.MULTILINE))
+    assert noted == listed

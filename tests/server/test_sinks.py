@@ -69,13 +69,14 @@ async def test_no_sign_of_life_is_sent_while_events_flow(stage: Any) -> None:
 
 async def test_the_first_sign_of_life_comes_when_it_was_promised(stage: Any) -> None:
     loop = asyncio.get_running_loop()
-    on = await stage(Answer(text("Hello there."), fragment=4, hold_after=2), keepalive_s=0.2)
+    answer = Answer(text("Hello there."), fragment=4, hold_after=2, pace=0.2)
+    on = await stage(answer, keepalive_s=0.4)
     async with on.open(STREAM, **AS_SDK) as response:
         seen, last = b"", loop.time()
         while b": keepalive" not in seen:
-            before, last = last, loop.time()
+            last = loop.time()
             seen += await response.content.readany()
-        assert 0.15 < loop.time() - before < 0.39
+        assert 0.35 < loop.time() - last < 0.55
         on.provider.release(1)
         await response.read()
 

@@ -392,6 +392,7 @@ def _check_response(response: JSON) -> None:
     _hold("shape", not missing, f"the response lacks {sorted(missing)}")
     nulls = [name for name in _NEVER_NULL if response[name] is None]
     _hold("shape", not nulls, f"{nulls} must not be null")
+    _hold("shape", response["object"] == "response", "object")
     _hold("shape", type(response["created_at"]) is int, "created_at is whole seconds")
     if response["status"] in ("completed", "incomplete", "failed"):
         _check_usage(response["usage"])

@@ -112,6 +112,16 @@ def calls(*chunks: list[Told]) -> list[tuple[str, str, str]]:
             id="Q48 only the name repeated, without index",
         ),
         pytest.param(
+            [[(0, "a", "f", "{}")], [(0, "a", "f", "{}")]],
+            [("a", "f", "{}{}")],
+            id="Q48 a call told twice under one id is not made twice",
+        ),
+        pytest.param(
+            [[(None, "", "f", ""), (None, "", "f", "")]],
+            [("", "f", ""), ("", "f", "")],
+            id="Q33, Q44, Q49 calls without arguments in one chunk",
+        ),
+        pytest.param(
             [[(0, "", "f", "{")], [(0, "", "f", "}")], [(0, "", "f", " ")]],
             [("", "f", "{} ")],
             id="Q48 only the name repeated, no id",

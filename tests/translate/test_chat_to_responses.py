@@ -21,6 +21,7 @@ from support.turns import (
 )
 
 JSON = dict[str, Any]
+TAGGED = PROFILE.replacing(think_tags=True)
 
 # ---------------------------------------------------------------- how a stream ends
 
@@ -518,10 +519,17 @@ def test_the_number_of_calls_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "more than 3 tool calls" in response["error"]["message"]
 
 
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_words_held_back_come_before_the_call_that_follows_them(finish: str) -> None:
+    """F50: what could have been the beginning of a tag is only text."""
+    run = run_chunks(spoken("<thi"), shell(), last(finish), profile=TAGGED)
+    assert outputs(run) == [[("text", "<thi")], ("function", "shell", "", "{}")]
+
+
 def test_words_held_back_to_the_end_may_pass_the_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1, I5: what could have been the beginning of a tag is said when the stream ends."""
     monkeypatch.setattr(chat_to_responses, "MAX_ANSWER_CHARACTERS", 4)
-    run = run_chunks(spoken("<thin"), last(), profile=PROFILE.replacing(think_tags=True))
+    run = run_chunks(spoken("<thin"), last(), profile=TAGGED)
     assert run.check()["status"] == "failed"
 
 

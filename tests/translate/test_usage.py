@@ -46,6 +46,18 @@ def usage(prompt: int, output: int, total: int, cached: int = 0, reasoning: int 
             id="null details, no total",
         ),
         pytest.param(
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 20},
+            PLAIN,
+            usage(10, 5, 20),
+            id="a total that counts more",
+        ),
+        pytest.param(
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 3},
+            PLAIN,
+            usage(10, 5, 15),
+            id="a total that counts less",
+        ),
+        pytest.param(
             {"input_tokens": 7, "output_tokens": 8}, PLAIN, usage(7, 8, 15), id="other names"
         ),
         pytest.param({"completion_tokens": 8}, PLAIN, usage(0, 8, 8), id="only completion"),
