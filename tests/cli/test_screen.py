@@ -9,7 +9,14 @@ import pytest
 from rich.console import Console
 
 from anyturn.cli import screen as screen_module
-from anyturn.cli.screen import error_screen, facts_table, log_to_screen, screen, target_rows
+from anyturn.cli.screen import (
+    error_screen,
+    facts_table,
+    log_to_screen,
+    picture,
+    screen,
+    target_rows,
+)
 from anyturn.config import Settings
 from anyturn.routing import Routing, Target
 
@@ -120,3 +127,12 @@ def test_malformed_requests_of_anybody_do_not_fill_the_log(monkeypatch: pytest.M
     lines_of_log("debug", out, monkeypatch)
     logging.getLogger("aiohttp.server").error("Error handling request")
     assert "Error handling request" not in out.getvalue()
+
+
+def test_a_picture_shows_the_screen_and_loads_nothing_from_elsewhere():
+    out = Console(record=True, file=io.StringIO(), width=40)
+    out.print("[bold]tool call[/] executed")
+    shown = picture(out, "demo")
+    assert "tool&#160;call" in shown
+    assert "url(" not in shown
+    assert "@font-face" not in shown

@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -16,7 +17,7 @@ from rich.syntax import Syntax
 
 from anyturn.cli.demo_view import TwoWires
 from anyturn.cli.loop import run
-from anyturn.cli.screen import error_screen, screen
+from anyturn.cli.screen import error_screen, picture, screen
 from anyturn.codex.launch import find_codex, overrides
 from anyturn.config import load_settings
 from anyturn.routing import Routing
@@ -42,13 +43,21 @@ _PACE_S = 0.03
 _CODEX_LIMIT_S = 90
 
 
-def demo() -> None:
+def demo(
+    svg: Annotated[
+        Path | None, typer.Option(help="Also save what the screen shows as a picture.")
+    ] = None,
+) -> None:
     """Show a Codex turn on a Chat Completions provider: no key, no network, a minute at most."""
-    sys.exit(run(_demo()))
-
-
-async def _demo() -> int:
     out = screen()
+    out.record = svg is not None
+    code = run(_demo(out))
+    if svg is not None:
+        svg.write_text(picture(out, "anyturn demo"), encoding="utf-8")
+    sys.exit(code)
+
+
+async def _demo(out: Console) -> int:
     binary = find_codex(os.environ, Path.cwd())
     agent = "the Codex CLI" if binary else "a small agent (the Codex CLI is not installed here)"
     out.print(

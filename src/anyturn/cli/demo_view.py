@@ -99,9 +99,10 @@ def _event_line(event: r.Event) -> Text:
         case r.ItemAdded() | r.ItemDone():
             line.append(_item_words(event.item), style="bold")
             if isinstance(event, r.ItemDone) and isinstance(event.item, r.FunctionCall):
-                line.append("  ← the agent executes this", style="bold green")
+                line.append(" ← executed", style="bold green")
         case r.Completed() | r.Incomplete() | r.Failed():
-            line.append(f"{len(event.response.output)} items", style="bold")
+            count = len(event.response.output)
+            line.append(f"{count} item{'s' if count != 1 else ''}", style="bold")
         case _:
             text = getattr(event, "delta", None)
             if isinstance(text, str):

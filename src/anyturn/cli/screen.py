@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from typing import ClassVar
 
@@ -22,6 +23,13 @@ def screen() -> Console:
 def error_screen() -> Console:
     """Standard error: messages that are not the command's result."""
     return Console(stderr=True, highlight=False)
+
+
+def picture(out: Console, title: str) -> str:
+    """What a recording console has shown, as SVG that loads nothing from elsewhere."""
+    svg = out.export_svg(title=title)
+    svg = re.sub(r"@font-face\s*\{[^}]*\}", "", svg)
+    return svg.replace("Fira Code", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono")
 
 
 class _LogLine(logging.Formatter):
