@@ -31,6 +31,7 @@ from anyturn.testing import (
 from anyturn.translate.adaptations import Adaptation
 from anyturn.translate.fold import fold
 from anyturn.upstream import Limits, ProviderClient
+from anyturn.upstream import stream as stream_module
 from anyturn.wire import responses as r
 from anyturn.wire import sse
 
@@ -419,6 +420,15 @@ async def test_the_answer_goes_out_before_the_connection_is_drained() -> None:
         assert not task.done()
         await task
         assert not provider.requests[0].finished
+
+
+async def test_the_end_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "GATHER_ABOVE_PER_S", -1)
+    monkeypatch.setattr(stream_module, "GATHER_S", 0.5)
+    body = sse.encode(b'{"choices":[{"delta":{"content":"Hi."},"finish_reason":"stop"}]}')
+    began = asyncio.get_running_loop().time()
+    assert said(await run(Raw(body + sse.DONE), sink=Sink())) == "Hi."
+    assert asyncio.get_running_loop().time() - began < 0.4
 
 
 async def test_a_silent_provider_fails_the_turn_in_the_middle() -> None:

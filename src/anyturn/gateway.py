@@ -201,7 +201,8 @@ class Gateway:
                 tap.provider_bytes(turn, block)
             if frames := reader.feed(block):
                 await self._deliver(turn, sink, self._translate(turn, frames))
-                await provider.gather(len(frames))
+                if not reader.done:
+                    await provider.gather(len(frames))
         last = reader.close()
         events = self._translate(turn, last)
         if turn.opening and not last and machine.terminal is None:

@@ -10,7 +10,7 @@ def shows_the_whole_way(shown: str) -> None:
     assert "tool_calls[0] exec_command" in shown
     assert "finish_reason tool_calls" in shown
     assert "output_item.added function_call exec_command" in shown
-    assert "output_item.done function_call exec_command  ← the agent executes this" in shown
+    assert "output_item.done function_call exec_command ← executed" in shown
     assert "request 2: " in shown
     assert f"running it printed: {GREETING}" in shown
     assert f'print("{GREETING}")' in shown

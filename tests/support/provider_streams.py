@@ -514,6 +514,9 @@ def scripts(
             error_words = ERROR_WORDS
         else:
             error = (after, draw(st.sampled_from(JUNK)))
+    finish = draw(st.sampled_from(finishes))
+    if error is not None and FINISHES[finish] == "failed":
+        finish = None  # one failure is enough to tell which one must be told
     tokens = st.integers(0, 10**6)
     usage = draw(st.none() | st.tuples(tokens, tokens, tokens, tokens))
     done = draw(st.booleans())
@@ -521,7 +524,7 @@ def scripts(
         parts,
         style,
         deltas,
-        draw(st.sampled_from(finishes)),
+        finish,
         draw(st.booleans()),
         usage,
         draw(st.sampled_from(USAGE_PLACES)),
