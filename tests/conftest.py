@@ -6,8 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from anyturn.codex.launch import CODEX_VERSION
+
+# Two cores that are busy with the real Codex are slow: time says nothing about an example.
+settings.register_profile("anyturn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anyturn")
+
 
 _CODEX = Path(__file__).parents[1] / f".cache/codex/{CODEX_VERSION}/node_modules/.bin/codex"
 _LEFT_OUT = "the Codex CLI is not installed"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -88,6 +88,16 @@ class Notes:
     def events(self, turn: Turn, events: list[r.Event]) -> None:
         self.kinds.append("events")
         self.seen += events
+
+
+@pytest.fixture(autouse=True)
+def _full_log() -> Iterator[None]:
+    """Some verbs keep the gateway's log off the screen, and they too run in this process."""
+    log = logging.getLogger("anyturn")
+    level = log.level
+    log.setLevel(logging.NOTSET)
+    yield
+    log.setLevel(level)
 
 
 def ask(**fields: Any) -> JSON:

@@ -25,13 +25,15 @@ KEY = "sk-planted-2a7d9f3b5c1e4860"
 
 @pytest.fixture
 def logging_as_it_was() -> Iterator[None]:
-    """Give the root logger back as pytest set it up."""
-    root, server = logging.getLogger(), logging.getLogger("aiohttp.server")
-    handlers, level, server_level = root.handlers[:], root.level, server.level
+    """Give the loggers back as they were."""
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    loggers = [root, logging.getLogger("aiohttp.server"), logging.getLogger("anyturn")]
+    levels = [logger.level for logger in loggers]
+    loggers[-1].setLevel(logging.NOTSET)
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
-    server.setLevel(server_level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ import brotli
 import msgspec
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyturn.errors import Kind, TurnError
@@ -70,12 +70,14 @@ def test_a_body_that_does_not_shrink_comes_back_too(
     assert decode_body(encode(noise), encoding, LIMIT) == noise
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from(ENCODERS))
 def test_whatever_was_encoded_is_decoded(data: bytes, encoder: Any) -> None:
     _, encoding, encode = encoder
     assert decode_body(encode(data), encoding, LIMIT) == data
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([row[1] for row in ENCODERS]))
 def test_noise_is_refused_or_decoded_but_never_breaks(noise: bytes, encoding: str) -> None:
     with suppress(TurnError):

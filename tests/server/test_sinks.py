@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,7 +29,6 @@ CLIENTS = pytest.mark.parametrize(
 @CLIENTS
 async def test_a_client_that_waits_gets_signs_of_life(
     stage: Any,
-    faults: Callable[[list[JSON]], list[str]],
     client: dict[str, str],
     dialect: Dialect,
 ) -> None:
@@ -96,7 +94,6 @@ async def test_signs_of_life_do_not_count_as_the_providers(stage: Any) -> None:
 )
 async def test_after_a_sign_of_life_an_error_comes_as_events(
     stage: Any,
-    faults: Callable[[list[JSON]], list[str]],
     client: dict[str, str],
     dialect: Dialect,
     status: int,

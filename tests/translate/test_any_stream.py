@@ -128,6 +128,8 @@ def _meant(item: tuple[Any, ...], *, cut: bool) -> Any:
     arguments = call.arguments
     if isinstance(arguments, dict):
         return ("function", *named, msgspec.json.encode(arguments).decode())
+    if arguments == "null" and not cut:
+        return ("function", *named, "{}")  # Q33
     nothing = not arguments.strip() and not cut
     return ("function", *named, f"{arguments}{{}}" if nothing else arguments)
 

@@ -7,6 +7,7 @@ import pytest
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate import chat_to_responses
+from anyturn.wire import responses as r
 from anyturn.wire.chat import decode_chunk
 from support.turns import (
     PROFILE,
@@ -536,3 +537,49 @@ def test_words_held_back_to_the_end_may_pass_the_limit_too(monkeypatch: pytest.M
 def test_the_same_tool_may_be_called_by_many_calls_at_once() -> None:
     calls = [shell(f'{{"n":{i}}}', index=i, id=f"call_{i}") for i in range(200)]
     assert len(run_chunks(*calls, last("tool_calls")).done_items()) == 200
+
+
+TYPED = {
+    "type": "function",
+    "name": "wait",
+    "parameters": {"type": "object", "properties": {"ms": {"type": "integer"}}},
+}
+SHELL = {
+    "type": "function",
+    "name": "exec_command",
+    "parameters": {"type": "object", "properties": {"cmd": {"type": "string"}}},
+}
+
+
+def called(name: str, arguments: str) -> tuple[list[tuple[str, str]], set[str]]:
+    """The calls handed out for one whole call of the provider, and the rules that changed them."""
+    machine = new_machine(tools=[TYPED, SHELL])
+    delta = call_delta(arguments, name, index=0, id="call_1")
+    events = machine.receive_chunk(decode_chunk(msgspec.json.encode(chunk(delta, "tool_calls"))))
+    events += machine.end()
+    done = [event.item for event in events if isinstance(event, r.ItemDone)]
+    return [(item.name, item.arguments) for item in done], {a.rule for a in machine.adaptations}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed_out"),
+    [
+        pytest.param('{"ms": 1000.0}', '{"ms": 1000}', id="integral float"),
+        pytest.param('{"ms":"1000"}', '{"ms":1000}', id="integer in quotes"),
+        pytest.param('{"ms":1000}<|call|>', '{"ms":1000}', id="marker behind"),
+        pytest.param('{"ms": 0.5}', '{"ms": 0.5}', id="nothing that can be done without loss"),
+        pytest.param('{"ms": 10', '{"ms": 10', id="never closed"),
+    ],
+)
+def test_arguments_become_what_the_client_can_parse(arguments: str, handed_out: str) -> None:
+    """F46, Q37, Q40, Q41."""
+    calls, rules = called("wait", arguments)
+    assert calls == [("wait", handed_out)]
+    assert ("arguments.repaired" in rules) is (arguments != handed_out)
+
+
+def test_a_name_that_can_only_mean_one_tool_is_called_by_it() -> None:
+    """Q30: `container.exec` of gpt-oss, where one shell tool is declared."""
+    calls, rules = called("container.exec", '{"cmd":"ls"}')
+    assert calls == [("exec_command", '{"cmd":"ls"}')]
+    assert "calls.renamed" in rules

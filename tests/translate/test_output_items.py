@@ -5,8 +5,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anyturn.translate.output_items import (
     COMPLETED,
@@ -15,7 +13,6 @@ from anyturn.translate.output_items import (
     MessageState,
     Place,
     ReasoningState,
-    freeform_input,
 )
 from anyturn.translate.tools import Tool, ToolKind
 from anyturn.wire import responses as r
@@ -272,35 +269,3 @@ def test_an_empty_place_for_a_call_is_no_call(
 )
 def test_arguments_are_whole_when_they_are_one_object(arguments: str, whole: bool) -> None:
     assert call(SHELL, arguments).is_whole() is whole
-
-
-@pytest.mark.parametrize(
-    ("arguments", "raw"),
-    [
-        pytest.param('{"input":"a\\nb"}', "a\nb", id="the declared form"),
-        pytest.param('{"input":"a","reason":"b"}', "a", id="the declared form and more"),
-        pytest.param('{"input":""}', "", id="empty input"),
-        pytest.param('{"patch":"a"}', "a", id="another name"),
-        pytest.param('{"a":"b","c":"d"}', '{"a":"b","c":"d"}', id="two other names"),
-        pytest.param('{"input":["a"]}', '{"input":["a"]}', id="no text"),
-        pytest.param('{"n":1}', '{"n":1}', id="a number"),
-        pytest.param("{}", "{}", id="an empty object"),
-        pytest.param('"a\\nb"', "a\nb", id="a bare JSON string"),
-        pytest.param("*** Begin Patch\n", "*** Begin Patch\n", id="raw text"),
-        pytest.param("```\n*** Begin\n+a\n```", "*** Begin\n+a", id="fenced"),
-        pytest.param(" ```diff\r\na\n\n```\n", "a\n", id="fenced, with a language"),
-        pytest.param("```\na\n```\nand more", "```\na\n```\nand more", id="a fence inside text"),
-        pytest.param('{"input":"a', '{"input":"a', id="broken JSON"),
-        pytest.param("", "", id="nothing"),
-        pytest.param("12", "12", id="a bare number"),
-    ],
-)
-def test_freeform_input_is_unwrapped(arguments: str, raw: str) -> None:
-    """F24."""
-    assert freeform_input(arguments) == raw
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_any_text_that_was_wrapped_as_declared_comes_back(text: str) -> None:
-    assert freeform_input(r.encode_json({"input": text}).decode()) == text

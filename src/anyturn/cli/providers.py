@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -143,9 +145,21 @@ def probe(
             f"No model is set for {routing.default.profile.label}: name one with --model or "
             f"{routing.default.profile.model_env}."
         )
-    # The probes say what went wrong; the gateway's log would say it twice.
-    logging.getLogger("anyturn").setLevel(logging.CRITICAL)
-    sys.exit(run(_test(settings, routing, overflow)))
+    with _silent_log():
+        code = run(_test(settings, routing, overflow))
+    sys.exit(code)
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """The probes say what went wrong; the gateway's log would say it twice."""
+    log = logging.getLogger("anyturn")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 async def _test(settings: Settings, routing: Routing, overflow: bool) -> int:

@@ -135,7 +135,11 @@ async def errors_in_envelopes(request: web.Request, handler: _Handler) -> web.St
 
 
 def error_response(error: TurnError) -> web.Response:
-    """The HTTP answer for an error. A 429 always says when to come back (F63)."""
+    """The HTTP answer for an error.
+
+    A rate limit always says when to come back, because Codex gives up without it (F63); a quota
+    does not, because it does not come back by waiting.
+    """
     headers = {}
     if error.kind is Kind.RATE_LIMITED or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))

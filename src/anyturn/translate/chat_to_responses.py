@@ -111,6 +111,7 @@ class ChatToResponses:
         events = self._obey(self._reader.close())
         if self.terminal is not None:
             return events
+        self._guess_tools()
         error = self._why_unusable()
         if error is not None:
             return events + self.fail(error)
@@ -178,6 +179,17 @@ class ChatToResponses:
         if self._is_silent():
             return self._broken(f"{label} sent reasoning but no answer.")  # Q26
         return None
+
+    def _guess_tools(self) -> None:
+        """Give whole calls of unknown names the tool that they can only have meant (Q28, Q30)."""
+        if self.finish is None or self.finish.outcome is not s.Outcome.COMPLETE:
+            return
+        for call in self._calls.values():
+            guess = self._tools.guess(call.name, call.arguments) if call.tool is None else None
+            if guess is not None:
+                call.become(*guess)
+                what = f"{call.name[:80]!r} can only have meant {guess[0].chat_name!r}"
+                self.adaptations.note("calls.renamed", f"call {call.key}", what)
 
     def _is_silent(self) -> bool:
         """Whether there is reasoning and nothing else. No item at all is an answer: "no more"."""
@@ -308,7 +320,12 @@ class ChatToResponses:
         return item.open(place, self._number)
 
     def _close_head(self, status: str) -> list[r.Event]:
-        events, item = self._waiting.popleft().close(status, self._number)
+        head = self._waiting.popleft()
+        events, item = head.close(status, self._number)
+        if isinstance(head, CallState) and head.repairs:
+            self.adaptations.note(
+                "arguments.repaired", f"output[{len(self._output)}]", ", ".join(head.repairs)
+            )
         self._output.append(item)
         return events
 

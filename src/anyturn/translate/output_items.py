@@ -8,12 +8,12 @@ What came earlier waits in it. So items never overlap on the wire, whatever the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from anyturn.translate.arguments import repair_arguments, unwrap_freeform
 from anyturn.translate.tools import Tool, ToolKind
 from anyturn.wire import responses as r
 
@@ -21,7 +21,6 @@ Number = Callable[[], int]
 """Gives the next sequence number."""
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"
-_FENCED = re.compile(r"\s*```[^\n]*\n(.*?)\n?```\s*", re.DOTALL)
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -246,6 +245,7 @@ class CallState:
         self.tool: Tool | None = None
         self.provider_id = ""
         self.call_id = ""
+        self.repairs: tuple[str, ...] = ()
         self._arguments: list[str] = []
 
     @property
@@ -272,6 +272,12 @@ class CallState:
         """The arguments so far, as the provider wrote them."""
         return "".join(self._arguments)
 
+    def become(self, tool: Tool, arguments: str) -> None:
+        """Be a call of this tool after all, with these arguments; only before it is opened."""
+        assert self.place is None
+        self.tool = tool
+        self._arguments = [arguments]
+
     def add(self, arguments: str, number: Number) -> list[r.Event]:
         """Take more arguments; returns their event when a function call is open."""
         self._arguments.append(arguments)
@@ -293,7 +299,7 @@ class CallState:
         at = (self.place.item_id, self.place.index)
         events: list[r.Event] = []
         if self._is_freeform:
-            payload = freeform_input(self.arguments)
+            payload = unwrap_freeform(self.arguments)
             if payload:
                 events.append(r.InputDelta(*at, payload, number()))
             events.append(r.InputDone(*at, payload, number()))
@@ -303,10 +309,19 @@ class CallState:
                 # F44, Q33: a tool without arguments. The delta keeps done equal to the deltas.
                 payload += "{}"
                 events.append(r.ArgumentsDelta(*at, "{}", number()))
+            elif status == COMPLETED:
+                payload = self._mended()
             events.append(r.ArgumentsDone(*at, self.tool.name, payload, number()))
         item = self._item(payload, status)
         events.append(r.ItemDone(self.place.index, item, number()))
         return events, item
+
+    def _mended(self) -> str:
+        """Arguments that the client can parse, wherever that is possible without a guess (F46)."""
+        assert self.tool is not None
+        repaired = repair_arguments(self.arguments, self.tool.parameters)
+        self.repairs = repaired.steps
+        return repaired.text
 
     def is_whole(self) -> bool:
         """Whether the arguments are one JSON object: only then may a cut-off call be handed out."""
@@ -320,26 +335,6 @@ class CallState:
         namespace = self.tool.namespace or msgspec.UNSET
         form = r.CustomToolCall if self._is_freeform else r.FunctionCall
         return form(self.place.item_id, self.call_id, self.tool.name, payload, status, namespace)
-
-
-def freeform_input(arguments: str) -> str:
-    """The raw input of a freeform tool out of the function call that stood for it (F24).
-
-    The model may have written the object we declared, another object with one string, a bare
-    JSON string, or the raw text itself, perhaps fenced.
-    """
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        fenced = _FENCED.fullmatch(arguments)
-        return fenced[1] if fenced else arguments
-    if isinstance(value, dict):
-        if isinstance(value.get("input"), str):
-            value = value["input"]
-        else:
-            strings = [v for v in value.values() if isinstance(v, str)]
-            value = strings[0] if len(value) == len(strings) == 1 else arguments
-    return value if isinstance(value, str) else arguments
 
 
 ItemState = MessageState | ReasoningState | CallState

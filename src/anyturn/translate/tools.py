@@ -19,6 +19,7 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.content import bad_field
+from anyturn.translate.tool_names import alias_for, normalise_name
 from anyturn.wire.profile import Profile
 
 NAME_MAX = 64
@@ -46,6 +47,8 @@ class Tool(msgspec.Struct, frozen=True):
     kind: ToolKind
     name: str
     namespace: str = ""
+    parameters: dict[str, Any] = {}
+    """The schema as the client declared it, by which arguments are judged."""
 
 
 class ToolMap:
@@ -62,7 +65,13 @@ class ToolMap:
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._by_chat_name.values())
 
-    def add(self, kind: ToolKind, name: str, namespace: str) -> Tool | None:
+    def add(
+        self,
+        kind: ToolKind,
+        name: str,
+        namespace: str,
+        parameters: dict[str, Any] | None = None,
+    ) -> Tool | None:
         """Declare a tool; None when the same tool was declared before.
 
         Raises `TurnError` (INVALID_REQUEST) when no name is left for it (F27).
@@ -78,7 +87,7 @@ class ToolMap:
                 f"Invalid request: tools holds two tools that would both be called {flat!r}.",
                 param="tools",
             )
-        tool = Tool(flat, kind, name, namespace)
+        tool = Tool(flat, kind, name, namespace, parameters or {})
         self._by_chat_name[flat] = tool
         self._by_source[namespace, name] = tool
         return tool
@@ -92,14 +101,24 @@ class ToolMap:
     def resolve(self, chat_name: str) -> Tool | None:
         """The tool that the provider called, or None when it was not declared.
 
-        gpt-oss writes its own decorations around a name (Q27, Q28): they are taken off when the
-        name as it stands is unknown.
+        Models write decorations around a name (Q27, Q28): they are taken off when the name as it
+        stands is unknown.
         """
         tool = self._by_chat_name.get(chat_name)
-        if tool is None:
-            bare = chat_name.partition("<|")[0].strip().removeprefix("functions.")
-            tool = self._by_chat_name.get(bare)
+        if tool is None and (name := normalise_name(chat_name, self._by_chat_name)):
+            tool = self._by_chat_name[name]
         return tool
+
+    def guess(self, chat_name: str, arguments: str) -> tuple[Tool, str] | None:
+        """The tool that a whole call under an unknown name can only have meant (Q28, Q30).
+
+        With the arguments as that tool takes them. None when nothing can be said safely.
+        """
+        functions = {
+            tool.chat_name: tool.parameters for tool in self if tool.kind is ToolKind.FUNCTION
+        }
+        found = alias_for(chat_name, arguments, functions)
+        return (self._by_chat_name[found[0]], found[1]) if found else None
 
     def _flat_name(self, namespace: str, name: str) -> str:
         flat = f"{namespace}__{name}" if namespace else name
@@ -203,7 +222,9 @@ def _declare(
             "tools.too_many", place, f"{profile.label} takes at most {profile.max_tools} tools"
         )
         return
-    tool = converted.map.add(kind, name, namespace)
+    parameters = definition.get("parameters")
+    known = parameters if isinstance(parameters, dict) else None
+    tool = converted.map.add(kind, name, namespace, known)
     if tool is None:
         adaptations.note("tools.duplicate", place, f"{name!r} was declared before")
         return
