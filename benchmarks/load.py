@@ -26,7 +26,7 @@ import typer
 from stub_provider import STAMP_DIGITS, Script, pieces
 
 READ_BYTES = 1 << 20
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 STAMP = re.compile(rf"@(\d{{{STAMP_DIGITS}}})@")
 # What the first delta of a text stream looks like in either dialect.
 DELTA_MARK = re.compile(rb'"response\.output_text\.delta"|"delta": ?\{"content"')
