@@ -300,3 +300,14 @@ def test_any_name_leads_somewhere(tmp_path_factory: pytest.TempPathFactory, name
     target = routing(directory, CEREBRAS).resolve(name)
     assert target.model and target.profile.base_url
     assert target.api_key is None or target.profile.name == "cerebras"
+
+
+def test_a_name_that_the_default_provider_lists_does_not_lead_away() -> None:
+    """`openai/gpt-oss-120b` is Groq's, even when a key of OpenAI is set as well."""
+    environ = {"GROQ_API_KEY": "gsk_made_up", "OPENAI_API_KEY": "sk-made-up"}
+    routing = Routing(load_settings({"provider": "groq"}, environ, Path()), environ)
+    assert routing.resolve("openai/gpt-oss-120b").profile.name == "openai"
+    routing.learn(["openai/gpt-oss-120b"])
+    here = routing.resolve("openai/gpt-oss-120b")
+    assert (here.profile.name, here.model) == ("groq", "openai/gpt-oss-120b")
+    assert routing.resolve("openai/gpt-5").profile.name == "openai"

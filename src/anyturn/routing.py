@@ -6,7 +6,7 @@ The names of models that clients send are read here and nowhere else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from anyturn.config import ConfigError, Settings
@@ -55,6 +55,7 @@ class Routing:
         """
         self._settings = settings
         self._environ = environ
+        self._listed: frozenset[str] = frozenset()
         self._home = self._choose_home()
         if problem := self._problem(self._home):
             raise ConfigError(problem)
@@ -79,12 +80,20 @@ class Routing:
         if name == self.default.model:
             return self.default
         provider, _, rest = name.partition("/")
-        profile = self._meant(provider) if rest else None
+        profile = self._meant(provider) if rest and name not in self._listed else None
         if profile is None:
             return self._target(self._home.name, name)
         if problem := self._problem(profile):
             raise TurnError(Kind.MISCONFIGURED, problem, param="model", provider=profile.name)
         return self._target(profile.name, rest)
+
+    def learn(self, names: Iterable[str]) -> None:
+        """Take these names, which the default provider lists, for its own.
+
+        `openai/gpt-oss-120b` is a model of Groq and OpenRouter, and it does not lead away from
+        there because a key of OpenAI is set as well.
+        """
+        self._listed = frozenset(names)
 
     # ---------------------------------------------------------------- names
 

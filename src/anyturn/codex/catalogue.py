@@ -143,6 +143,7 @@ class Catalogue:
             models = await self._client.models(target.profile, target.api_key, _LIST_TIMEOUT_S)
             if models:
                 self._listed = [_read_model(m) for m in models if _has_id(m)]
+                self._routing.learn(name for name, _ in self._listed)
             self._stale_at = time.monotonic() + (_FRESH_S if models else _RETRY_S)
 
 
