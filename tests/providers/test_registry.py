@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from anyturn.providers import (
     retired_on,
     with_changes,
 )
+from anyturn.translate.schema_rules import Rule
 from anyturn.wire.profile import COMMON_PARAMS, Profile
 
 LOCAL = {"vllm", "sglang", "ollama", "llamacpp", "lmstudio"}
@@ -308,3 +310,10 @@ def test_changes_leave_the_rest_and_come_after_what_is_known_of_models() -> None
     assert changed.user_images and changed.reasoning_out == "reasoning"
     assert changed.for_model("gpt-oss-120b").efforts == ("low",)
     assert changed.for_model("gpt-oss-120b").rename_tools["bash"] == "run_bash"
+
+
+def test_every_schema_rule_of_the_table_is_known() -> None:
+    """F30: the names are translate/schemas.py's."""
+    used = {rule for profile in load_table().values() for rule in profile.schema_rules}
+    assert used
+    assert used <= set(get_args(Rule))

@@ -16,6 +16,8 @@ def coerced(text: str, schema: Any) -> tuple[str, tuple[str, ...]]:
 
 
 INTEGER = {"type": "integer"}
+ARRAY_OF_INTEGERS = {"type": "array", "items": INTEGER}
+ARRAY_OF_BOOLEANS = {"type": "array", "items": {"type": "boolean"}}
 
 
 def property_of(schema: Any) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def property_of(schema: Any) -> dict[str, Any]:
         ({"oneOf": [{"type": "number"}, {"type": "null"}]}, "4.0", "4", "integers"),
         ({"allOf": [{"type": "integer"}]}, "4.0", "4", "integers"),
         ({"anyOf": [{"type": "integer"}, {"type": "number"}]}, "4.0", "4", "integers"),
+        ({"anyOf": [ARRAY_OF_INTEGERS, ARRAY_OF_BOOLEANS]}, '["1"]', "[1]", "numbers"),
+        ({"anyOf": [ARRAY_OF_INTEGERS, ARRAY_OF_BOOLEANS]}, '["true"]', "[true]", "booleans"),
         ({"type": "integer", "enum": [1, 2]}, '"2"', "2", "numbers"),
         ({"anyOf": [INTEGER | {"enum": [1]}, INTEGER | {"enum": [2]}]}, '"2"', "2", "numbers"),
     ],
@@ -108,6 +112,16 @@ def test_what_a_schema_does_not_accept_is_converted(
         ({"anyOf": [{"type": "number"}, {"type": "string"}]}, "4.0"),
         ({"anyOf": [{"type": "integer"}, {"type": "boolean"}, {"type": "string"}]}, '"4"'),
         ({"anyOf": [{"type": "integer", "enum": [1]}, {"type": "boolean"}]}, '"2"'),
+        ({"anyOf": [{"type": ["string", "null"]}, INTEGER]}, '"4"'),
+        ({"anyOf": [{"type": ["integer", "string"]}, {"type": "string"}]}, "4.0"),
+        ({"anyOf": [{"type": "number"}, {"type": "string"}]}, "4.5"),
+        ({"anyOf": [True, INTEGER]}, '"4"'),
+        ({"anyOf": [{"type": "array"}, INTEGER]}, "[4.0]"),
+        ({"anyOf": [ARRAY_OF_INTEGERS, ARRAY_OF_BOOLEANS]}, '["1","true"]'),
+        ({"allOf": [INTEGER, {"type": "number"}]}, "4.0"),
+        ({"type": "array", "items": [INTEGER]}, "[4.0]"),
+        ({"patternProperties": {"^n": {}}, "additionalProperties": {"type": "string"}}, '{"n":1}'),
+        ({"type": "boolean"}, "4.0"),
         ({}, "4.0"),
         (True, "4.0"),
         (False, "4.0"),
@@ -202,6 +216,21 @@ BRANCHES = {
 )
 def test_of_a_union_the_branch_that_fits_decides(text: str, wanted: str) -> None:
     assert coerced(text, BRANCHES)[0] == wanted
+
+
+def test_a_union_beside_properties_only_decides_what_they_leave_open() -> None:
+    schema = {**property_of(INTEGER), "anyOf": [{"required": ["x"]}, {"required": ["y"]}]}
+
+    assert coerced('{"x":"1"}', schema)[0] == '{"x":1}'
+
+
+def test_a_branch_whose_own_union_does_not_fit_does_not_count() -> None:
+    unfit = {**property_of(INTEGER), "anyOf": [{"required": ["y"]}]}
+
+    assert coerced('{"x":"1"}', {"anyOf": [unfit, property_of({"type": "boolean"})]})[1] == ()
+    assert coerced('{"x":"1","y":0}', {"anyOf": [unfit, property_of(ARRAY_OF_INTEGERS)]})[1] == (
+        "numbers",
+    )
 
 
 def test_an_ambiguous_union_changes_nothing() -> None:

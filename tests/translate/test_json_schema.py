@@ -49,6 +49,8 @@ def test_only_schemas_are_visited() -> None:
         "additionalProperties": {"title": "5"},
         "anyOf": [{"title": "6"}],
         "$defs": {"A": {"title": "7"}},
+        "not": {"title": "8"},
+        "if": {"title": "9"},
         "enum": [{"title": "no"}],
         "const": {"properties": {"title": "no"}},
         "default": {"items": {"title": "no"}},
@@ -58,7 +60,7 @@ def test_only_schemas_are_visited() -> None:
 
     assert map_below(schema, lambda below: seen.append(below) or below) is schema
     assert [below if below is True else below["title"] for below in seen] == (
-        ["1", "2", "3", "4", True, "5", "6", "7"]
+        ["1", "2", "3", "4", True, "5", "6", "7", "8", "9"]
     )
 
 

@@ -52,6 +52,40 @@ CASES = [
     ("single_type", {"type": ["string", "integer"], "enum": [None]}, {"enum": [None]}),
     (
         "type_lists_to_anyof",
+        {
+            "type": ["object", "integer", "string"],
+            "properties": {},
+            "required": [],
+            "additionalProperties": False,
+            "patternProperties": {},
+            "propertyNames": {},
+            "maxProperties": 1,
+            "minimum": 2,
+            "enum": "malformed",
+        },
+        {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {},
+                    "required": [],
+                    "additionalProperties": False,
+                    "patternProperties": {},
+                    "propertyNames": {},
+                    "maxProperties": 1,
+                },
+                {"type": "integer", "minimum": 2},
+                {"type": "string"},
+            ]
+        },
+    ),
+    (
+        "type_lists_to_anyof",
+        {"type": ["number", "null"], "maximum": 3},
+        {"anyOf": [{"type": "number", "maximum": 3}, {"type": "null"}]},
+    ),
+    (
+        "type_lists_to_anyof",
         {"type": ["string", "null"], "title": "t"},
         {"title": "t", "anyOf": [{"type": "string"}, {"type": "null"}]},
     ),
@@ -117,6 +151,23 @@ CASES = [
     ),
     ("required_exist", {"type": "object", "required": ["a"]}, {"type": "object"}),
     ("required_exist", {"properties": {"a": {}}, "required": None}, {"properties": {"a": {}}}),
+    (
+        "required_exist",
+        {"properties": {"a": {}}, "required": ["a"]},
+        {"properties": {"a": {}}, "required": ["a"]},
+    ),
+    ("required_exist", {"properties": {"a": {}}}, {"properties": {"a": {}}}),
+    (
+        "close_objects",
+        {"type": "object", "additionalProperties": False},
+        {"type": "object", "additionalProperties": False},
+    ),
+    (
+        "close_objects",
+        {"type": "object", "additionalProperties": True, "properties": {}, "anyOf": []},
+        {"type": "object", "additionalProperties": False, "properties": {}, "anyOf": []},
+    ),
+    ("close_objects", {"type": ["string", "null"]}, {"type": ["string", "null"]}),
     (
         "close_objects",
         {"type": "object", "additionalProperties": {"type": "object"}},

@@ -74,6 +74,7 @@ def test_all_of_requires_what_any_requires() -> None:
             {"type": "integer", "const": 1},
             {"anyOf": [{"type": "string", "const": "a"}, {"type": "integer", "const": 1}]},
         ),
+        ({"enum": [[1]]}, {"enum": [2]}, {"anyOf": [{"enum": [[1]]}, {"enum": [2]}]}),
         (True, {"type": "string"}, {}),
     ],
 )

@@ -186,6 +186,10 @@ def test_definitions_are_renamed_with_their_references() -> None:
     }
 
 
+def test_without_its_rule_definitions_stay() -> None:
+    assert normalise_schema(DEFINITIONS).schema is DEFINITIONS
+
+
 def test_definitions_join_those_that_are_there() -> None:
     schema = {**DEFINITIONS, "$defs": {"B": {}}}
 
@@ -213,6 +217,36 @@ def test_a_root_that_is_a_reference_becomes_what_it_names(rule: str) -> None:
     assert normalised["properties"] == {"x": {"type": "string"}}
     assert normalised["type"] == "object"
     assert "$ref" not in normalised
+    assert normalised != normalise_schema(schema).schema
+
+
+def test_the_changes_name_the_rules() -> None:
+    schema = {
+        "$ref": "#/$defs/A",
+        "$defs": {"A": {"oneOf": [{"properties": {"x": {"type": "string"}}}]}},
+    }
+
+    normalised = normalise_schema(schema, rules("no_root_union", drop=("$defs",)))
+
+    assert normalised.schema == {"type": "object", "properties": {"x": {"type": "string"}}}
+    assert normalised.changes == ("root_object", "no_root_union", "drop $defs")
+
+
+def test_without_its_rule_a_union_at_the_root_stays() -> None:
+    schema = {"type": "object", "properties": {}, "anyOf": [{"properties": {"x": {}}}]}
+
+    assert normalise_schema(schema, GEMINI).schema is schema
+
+
+def test_the_root_is_never_nullable() -> None:
+    schema = {"type": ["object", "null"], "properties": {}}
+
+    assert normalise_schema(schema, GEMINI).schema == EMPTY
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_every_rule_can_be_named_in_a_profile(rule: str) -> None:
+    assert msgspec.convert({"rules": [rule]}, SchemaRules).rules == (rule,)
 
 
 def test_a_root_that_names_itself_is_borne() -> None:
@@ -253,6 +287,15 @@ def test_references_are_inlined_as_far_as_that_ends() -> None:
         },
         ("drop $defs", "ref_inline"),
     )
+
+
+def test_what_refers_to_itself_keeps_its_type() -> None:
+    rows = {"type": "array", "items": {"$ref": "#/$defs/Rows"}}
+    schema = {"properties": {"x": {"$ref": "#/$defs/Rows"}}, "$defs": {"Rows": rows}}
+
+    normalised = normalise_schema(schema, rules("ref_inline")).schema
+
+    assert normalised["properties"]["x"] == {"type": "array", "items": {"type": "array"}}
 
 
 def test_a_reference_beside_others_is_inlined_or_alone() -> None:
@@ -341,5 +384,7 @@ def test_deep_schemas_are_borne(chosen: SchemaRules) -> None:
         for _ in range(200):
             below: Any = {"x": deep} if word == "properties" else [deep, deep]
             deep = {"type": ["object", "array"], word: below if word != "items" else deep}
+
+    deep = {"definitions": {"A": deep}, **deep}
 
     assert normalise_schema(deep, chosen).schema["type"] == "object"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyturn.errors import Kind, TurnError
+from anyturn.providers import find
 from anyturn.testing import check_history
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.tools import (
@@ -78,19 +79,41 @@ def test_a_function_in_the_nested_form_of_chat_clients_means_the_same() -> None:
     [
         pytest.param(None, {"type": "object", "properties": {}}, id="null"),
         pytest.param({}, {"type": "object", "properties": {}}, id="empty"),
-        pytest.param({"type": None}, {"type": "object"}, id="type null"),
+        pytest.param({"type": None}, {"type": "object", "properties": {}}, id="type null"),
         pytest.param(
             {"properties": {"a": {}}}, {"properties": {"a": {}}, "type": "object"}, id="no type"
         ),
         pytest.param(
             {"oneOf": [SCHEMA]}, {"oneOf": [SCHEMA], "type": "object"}, id="oneOf without a type"
         ),
-        pytest.param({"type": ["object", "null"]}, {"type": "object"}, id="object or null"),
+        pytest.param(
+            {"type": ["object", "null"]},
+            {"type": "object", "properties": {}},
+            id="object or null",
+        ),
         pytest.param(SCHEMA, SCHEMA, id="a plain object is left alone"),
     ],
 )
 def test_the_root_of_every_schema_is_an_object_q73_f30(parameters: Any, expected: JSON) -> None:
     assert declared(function(parameters=parameters))[0]["parameters"] == expected
+
+
+def test_a_schema_is_written_in_the_dialect_of_its_provider() -> None:
+    """F30, Q73: Gemini knows no `additionalProperties` and no lists of types."""
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": ["string", "null"]}},
+        "additionalProperties": False,
+    }
+    adaptations = Adaptations()
+    tools = convert_tools([function(parameters=schema)], find("gemini"), adaptations)
+    sent = tools.declared[0]["function"]["parameters"]
+    assert sent == {
+        "type": "object",
+        "properties": {"city": {"type": "string", "nullable": True}},
+    }
+    assert [a.rule for a in adaptations] == ["tools.schema"]
+    assert next(iter(tools.map)).parameters == schema
 
 
 def test_a_function_without_parameters_gets_an_empty_schema_q73() -> None:

@@ -16,7 +16,6 @@ from anyturn.translate.json_schema import UNIONS, find, map_below
 from anyturn.translate.schema_rules import (
     AFTER_BELOW,
     BEFORE_BELOW,
-    Rule,
     Schema,
     without,
 )
@@ -58,7 +57,7 @@ class SchemaRules(msgspec.Struct, frozen=True):
     """
 
     drop: tuple[str, ...] = ("$schema", "$id")
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 class Normalised(msgspec.Struct, frozen=True):

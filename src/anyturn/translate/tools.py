@@ -19,12 +19,12 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.content import bad_field
+from anyturn.translate.schemas import SchemaRules, normalise_schema
 from anyturn.translate.tool_names import alias_for, normalise_name
 from anyturn.wire.profile import Profile
 
 NAME_MAX = 64
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_EMPTY_PARAMETERS = {"type": "object", "properties": {}}
 _FREEFORM_PARAMETERS = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The whole raw input as one text."}},
@@ -234,7 +234,7 @@ def _declare(
         adaptations.note("tools.freeform", place, f"{name!r} is a function with one string 'input'")
         function = _freeform_function(tool, definition, place)
     else:
-        function = _plain_function(tool, definition, profile, place)
+        function = _plain_function(tool, definition, profile, adaptations, place)
         if definition.get("strict") is True and "strict" not in function:
             adaptations.note(
                 "parameters.left_out", f"{place}.strict", "strict arguments are not asked for"
@@ -243,28 +243,36 @@ def _declare(
 
 
 def _plain_function(
-    tool: Tool, definition: dict[str, Any], profile: Profile, place: str
+    tool: Tool,
+    definition: dict[str, Any],
+    profile: Profile,
+    adaptations: Adaptations,
+    place: str,
 ) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.chat_name}
     if description := _description_of(definition, place):
         function["description"] = description
-    function["parameters"] = _object_schema(definition.get("parameters"), f"{place}.parameters")
+    where = f"{place}.parameters"
+    parameters = _checked_schema(definition.get("parameters"), where)
+    rules = SchemaRules(profile.schema_drop, profile.schema_rules)
+    normalised = normalise_schema(parameters, rules)
+    if normalised.changes and parameters:
+        adaptations.note("tools.schema", where, ", ".join(normalised.changes))
+    function["parameters"] = normalised.schema
     if profile.tool_strict == "keep" and isinstance(definition.get("strict"), bool):
         function["strict"] = definition["strict"]
     return function
 
 
-def _object_schema(parameters: Any, place: str) -> dict[str, Any]:
-    """A schema whose root is an object, as all providers demand (Q73, F30)."""
-    if parameters is None or parameters == {}:
-        return _EMPTY_PARAMETERS
+def _checked_schema(parameters: Any, place: str) -> dict[str, Any]:
+    """The schema as declared, whose root can be an object, as all providers demand (Q73, F30)."""
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise bad_field(place, "an object or null", parameters)
     kind = parameters.get("type")
-    if kind == "object":
+    if kind in (None, "object") or (isinstance(kind, list) and "object" in kind):
         return parameters
-    if kind is None or (isinstance(kind, list) and "object" in kind):
-        return {**parameters, "type": "object"}
     raise bad_field(f"{place}.type", "'object'", kind)
 
 

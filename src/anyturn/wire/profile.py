@@ -101,6 +101,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )
     tool_choice_required_as: str = "required"
     parallel_tool_calls: Literal["send", "omit", "force_false"] = "omit"
+    schema_drop: tuple[str, ...] = ("$schema", "$id")
+    """Keywords of tool schemas that the provider refuses (F30)."""
+    schema_rules: tuple[str, ...] = ()
+    """How else tool schemas must be rewritten: the names in `translate/schemas.py`."""
     rename_tools: dict[str, str] = {}
     """Tool names that the model takes for its own built-ins (Q31)."""
 
