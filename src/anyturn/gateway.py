@@ -146,6 +146,7 @@ class Gateway:
             new_id=_new_id,
             now=_now,
             reasoning_as_summary=self._shows_summary(request),
+            seal_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
             request_bytes=len(body),
         )
         opening = machine.start()

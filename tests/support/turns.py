@@ -70,6 +70,7 @@ def new_machine(
     tools: list[JSON] | None = None,
     profile: Profile = PROFILE,
     summary: bool = False,
+    seal: bool = False,
     request_bytes: int = 400,
 ) -> ChatToResponses:
     """A machine with a clock that stands still and ids that count."""
@@ -81,6 +82,7 @@ def new_machine(
         new_id=lambda prefix: f"{prefix}_new{next(numbers)}",
         now=lambda: 1002,
         reasoning_as_summary=summary,
+        seal_reasoning=seal,
         request_bytes=request_bytes,
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate import chat_to_responses
+from anyturn.translate.envelope import unseal
 from anyturn.wire import responses as r
 from anyturn.wire.chat import decode_chunk
 from support.turns import (
@@ -583,3 +584,17 @@ def test_a_name_that_can_only_mean_one_tool_is_called_by_it() -> None:
     calls, rules = called("container.exec", '{"cmd":"ls"}')
     assert calls == [("exec_command", '{"cmd":"ls"}')]
     assert "calls.renamed" in rules
+
+
+@pytest.mark.parametrize("summary", [True, False])
+def test_reasoning_carries_its_text_sealed_for_its_provider(summary: bool) -> None:
+    """F8, G8: what the provider needs back survives restarts at the client."""
+    machine = new_machine(summary=summary, seal=True)
+    for delta in ({"reasoning": "Because "}, {"reasoning": "of ä."}, {"content": "Yes"}):
+        machine.receive_chunk(decode_chunk(msgspec.json.encode(chunk(delta))))
+    machine.receive_chunk(decode_chunk(msgspec.json.encode(last())))
+    machine.end()
+    assert machine.terminal is not None
+    item = machine.terminal.response.output[0]
+    assert isinstance(item, r.ReasoningItem)
+    assert unseal("reasoning", str(item.encrypted_content)) == ("acme", {"text": "Because of ä."})

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.envelope import REASONING, seal
 from anyturn.translate.history import BRIDGE, UNKNOWN_OUTCOME
 from anyturn.wire.profile import Profile
 from support.chat_items import (
@@ -317,6 +318,30 @@ def test_the_text_of_reasoning_is_found_f8(item: JSON, words: str) -> None:
 def test_reasoning_that_only_its_issuer_can_read_is_reported_f17() -> None:
     sealed = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
     assert rules(user(), sealed, said("x"), user()) == [("reasoning.sealed", "input[1]", True)]
+
+
+@pytest.mark.parametrize(
+    ("sealed_for", "summary", "words", "rule"),
+    [
+        pytest.param("generic", "", "why", None, id="its own, the summary dropped"),
+        pytest.param("generic", "short", "why", None, id="its own counts before the summary"),
+        pytest.param("other", "short", "short", "reasoning.foreign", id="another's"),
+        pytest.param("other", "", None, "reasoning.sealed", id="another's, nothing to see"),
+    ],
+)
+def test_sealed_reasoning_goes_back_to_its_issuer_only_f8_f17(
+    sealed_for: str, summary: str, words: str | None, rule: str | None
+) -> None:
+    item = {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": summary}] if summary else [],
+        "encrypted_content": seal(REASONING, sealed_for, {"text": "why"}),
+    }
+    profile = THINKS.replacing(reasoning_replay="always")
+    converted = messages(user(), item, said("x"), user(), profile=profile)
+    assert converted[1].get("reasoning") == words
+    struck = [name for name, _, _ in rules(user(), item, said("x"), user(), profile=profile)]
+    assert struck == ([rule] if rule else [])
 
 
 def test_reasoning_that_led_to_nothing_is_no_message() -> None:

@@ -57,6 +57,7 @@ class ChatToResponses:
         new_id: Callable[[str], str],
         now: Callable[[], int],
         reasoning_as_summary: bool = False,
+        seal_reasoning: bool = False,
         request_bytes: int = 0,
     ) -> None:
         self._snapshot = snapshot
@@ -65,6 +66,7 @@ class ChatToResponses:
         self._new_id = new_id
         self._now = now
         self._as_summary = reasoning_as_summary
+        self._sealed_for = profile.name if seal_reasoning else ""
         self._request_bytes = request_bytes
         self._reader = s.SignalReader(profile)
         self._sequence = 0
@@ -230,7 +232,7 @@ class ChatToResponses:
         if type(reasoning) is ReasoningState:
             events = reasoning.add(signal.text, self._number)
         else:
-            reasoning = ReasoningState(self._as_summary)
+            reasoning = ReasoningState(self._as_summary, self._sealed_for)
             events = self._begin(reasoning)
             events += reasoning.add(signal.text, self._number)
         return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)

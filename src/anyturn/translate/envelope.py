@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+REASONING = "reasoning"
+
 # A megabyte of reasoning is 200,000 tokens, more than any model thinks in one turn.
 MAX_BYTES = 1024 * 1024
 _PREFIX = "anyturn1"

@@ -27,6 +27,7 @@ from anyturn.translate.content import (
     part_text,
     text_of,
 )
+from anyturn.translate.envelope import REASONING, Unsealable, unseal
 from anyturn.translate.tools import ToolMap
 from anyturn.wire.profile import Profile
 
@@ -207,16 +208,17 @@ class HistoryConverter:
             self._add_developer(parts, place)
 
     def _add_reasoning(self, item: dict[str, Any], place: str) -> None:
+        """Take reasoning as this provider told it: sealed by us, else as the client shows it."""
         self._open_assistant()
-        text = text_of(item.get("content"), f"{place}.content")
-        text = text or _joined_summary(item.get("summary"), f"{place}.summary")
-        if not text:
-            if item.get("encrypted_content"):
-                self._adaptations.loss(
-                    "reasoning.sealed", place, "this reasoning can only be read by its issuer"
-                )
-            return
-        self._assistant.reasoning.append(text)
+        sealed, problem = _unsealed(item.get("encrypted_content"), self._profile.name)
+        visible = text_of(item.get("content"), f"{place}.content")
+        visible = visible or _joined_summary(item.get("summary"), f"{place}.summary")
+        if text := sealed or visible:
+            self._assistant.reasoning.append(text)
+        if problem and visible:
+            self._adaptations.note("reasoning.foreign", f"{place}.encrypted_content", problem)
+        elif problem:
+            self._adaptations.loss("reasoning.sealed", place, problem)
 
     def _add_call(self, item: dict[str, Any], kind: str, place: str) -> None:
         self._open_assistant()
@@ -468,6 +470,20 @@ def _is_same(one: Any, other: Any) -> bool:
     return all(
         one.get(key) == other.get(key) for key in one.keys() | other.keys() if key not in aside
     )
+
+
+def _unsealed(blob: Any, issuer: str) -> tuple[str, str]:
+    """The text in our own seal, or why there is none: foreign, damaged, another's (F17)."""
+    if not isinstance(blob, str) or not blob:
+        return "", ""
+    try:
+        sealed_for, content = unseal(REASONING, blob)
+    except Unsealable as error:
+        return "", f"the sealed reasoning was left out: {error}"
+    if sealed_for != issuer:
+        return "", f"the sealed reasoning was left out: it came from {sealed_for[:40]}"
+    text = content.get("text") if isinstance(content, dict) else None
+    return (text, "") if isinstance(text, str) else ("", "the sealed reasoning holds no text")
 
 
 def _joined_summary(summary: Any, place: str) -> str:

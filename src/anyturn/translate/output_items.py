@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from anyturn.translate.arguments import repair_arguments, unwrap_freeform
+from anyturn.translate.envelope import REASONING, seal
 from anyturn.translate.tools import Tool, ToolKind
 from anyturn.wire import responses as r
 
@@ -171,14 +173,17 @@ class ReasoningState:
     """Reasoning, shown as a summary where the client asked for one, as raw text otherwise.
 
     Codex and the AI SDK show only summaries; clients that did not ask for a summary expect the
-    text of an open model as `reasoning_text` (responses-api.md sections 2.3 and 6.1).
+    text of an open model as `reasoning_text` (responses-api.md sections 2.3 and 6.1). With
+    `sealed_for`, a provider's name, the item also carries its text in `encrypted_content`: clients
+    give that back verbatim, and the provider gets its own words again (F8, G8).
     """
 
     id_prefix = "rs"
 
-    def __init__(self, as_summary: bool) -> None:
+    def __init__(self, as_summary: bool, sealed_for: str = "") -> None:
         self.place: Place | None = None
         self._as_summary = as_summary
+        self._sealed_for = sealed_for
         self._texts: list[str] = []
 
     def add(self, text: str, number: Number) -> list[r.Event]:
@@ -210,20 +215,24 @@ class ReasoningState:
         events: list[r.Event]
         if self._as_summary:
             summary = r.SummaryText(text)
-            item = r.ReasoningItem(item_id, (summary,), status=status)
+            item = r.ReasoningItem(item_id, (summary,), UNSET, self._seal(text), status)
             events = [
                 r.SummaryDone(item_id, index, 0, text, number()),
                 r.SummaryPartDone(item_id, index, 0, summary, number()),
             ]
         else:
             part = r.ReasoningText(text)
-            item = r.ReasoningItem(item_id, content=(part,), status=status)
+            item = r.ReasoningItem(item_id, (), (part,), self._seal(text), status)
             events = [
                 r.ReasoningDone(item_id, index, 0, text, number()),
                 r.PartDone(item_id, index, 0, part, number()),
             ]
         events.append(r.ItemDone(index, item, number()))
         return events, item
+
+    def _seal(self, text: str) -> str | UnsetType:
+        sealed = seal(REASONING, self._sealed_for, {"text": text}) if self._sealed_for else None
+        return UNSET if sealed is None else sealed
 
     def _delta(self, text: str, place: Place, number: Number) -> r.Event:
         if self._as_summary:
@@ -332,7 +341,7 @@ class CallState:
 
     def _item(self, payload: str, status: str) -> r.Item:
         assert self.place is not None and self.tool is not None
-        namespace = self.tool.namespace or msgspec.UNSET
+        namespace = self.tool.namespace or UNSET
         form = r.CustomToolCall if self._is_freeform else r.FunctionCall
         return form(self.place.item_id, self.call_id, self.tool.name, payload, status, namespace)
 
