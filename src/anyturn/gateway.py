@@ -240,7 +240,7 @@ class Gateway:
         status = (
             response.status if response else "given up: the client left, or the provider failed"
         )
-        usage = response.usage if response else None
+        usage = response.usage if response and response.status != "failed" else None
         tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if usage else ""
         took_s = time.monotonic() - turn.started_at
         target = f"{turn.target.profile.name}/{turn.target.model}"

@@ -249,9 +249,11 @@ def test_every_rule_can_be_named_in_a_profile(rule: str) -> None:
     assert msgspec.convert({"rules": [rule]}, SchemaRules).rules == (rule,)
 
 
-def test_a_root_that_names_itself_is_borne() -> None:
+def test_a_root_that_names_itself_or_nothing_is_borne() -> None:
     for rule in ("root_object", "no_root_union", "ref_inline", "ref_alone"):
-        assert normalise_schema({"$ref": "#"}, rules(rule)).schema["type"] == "object"
+        for reference in ("#", "#/none", "other.json"):
+            schema = {"$ref": reference}
+            assert normalise_schema(schema, rules(rule)).schema["type"] == "object"
 
 
 NODE = {

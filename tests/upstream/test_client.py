@@ -669,3 +669,20 @@ async def test_a_certificate_that_nobody_trusts_is_a_wrong_set_up(
         with fails(Kind.MISCONFIGURED, "certificate verify failed"):
             await ask(server.profile)
     assert waits.seconds == []
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        pytest.param("127.0.0.1:9", "connection refused. Is", id="nobody listens"),
+        pytest.param("nowhere.invalid", "no host has this name. Is", id="no such host"),
+    ],
+)
+async def test_an_unreachable_provider_is_told_in_the_words_of_the_system(
+    host: str, words: str
+) -> None:
+    profile = Profile(name="box", base_url=f"http://{host}/v1")
+    async with ProviderClient(Limits()) as client:
+        said = await client.why_unreachable(profile)
+    assert words in said
+    assert "ssl" not in said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -209,10 +211,20 @@ def _headers(profile: Profile, api_key: str | None) -> dict[str, str]:
 def _unreachable(profile: Profile, url: str, error: BaseException) -> TurnError:
     return TurnError(
         Kind.PROVIDER_UNREACHABLE,
-        f"{profile.label} cannot be reached at {url}: {str(error) or 'it does not answer'}. "
+        f"{profile.label} cannot be reached at {url}: {_why(error)}. "
         "Is the server running, and is this its address?",
         provider=profile.name,
     )
+
+
+def _why(error: BaseException) -> str:
+    """The system's own words; aiohttp's name its internals around them."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, socket.gaierror):
+        return "no host has this name"
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()
+    return str(error) or "it does not answer"
 
 
 def _no_http(profile: Profile, url: str) -> TurnError:
