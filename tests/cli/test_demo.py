@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from anyturn.cli.demo import program_name
+
 GREETING = "Hello from a tool call that really ran ✔"
 
 
@@ -44,3 +46,25 @@ async def test_a_demo_whose_agent_fails_says_so(start, tmp_path):
     assert ended.code == 1
     assert "The agent failed" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "words"),
+    [
+        pytest.param(".venv/bin/anyturn", "", ".venv/bin/anyturn", id="as make calls it"),
+        pytest.param("{here}/.venv/bin/anyturn", "", ".venv/bin/anyturn", id="whole path"),
+        pytest.param("{here}/.venv/bin/anyturn", "{here}/.venv/bin", "anyturn", id="on PATH"),
+        pytest.param("/opt/x/bin/anyturn", "", "/opt/x/bin/anyturn", id="from elsewhere"),
+        pytest.param("/x/anyturn/__main__.py", "", "python -m anyturn", id="as a module"),
+    ],
+)
+def test_the_next_command_can_be_typed_as_it_is_shown(monkeypatch, tmp_path, called, path, words):
+    program = tmp_path / ".venv" / "bin" / "anyturn"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [called.format(here=tmp_path)])
+    monkeypatch.setattr("sys.executable", "/usr/bin/python")
+    monkeypatch.setenv("PATH", path.format(here=tmp_path))
+    assert program_name() == words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -150,7 +151,7 @@ def _show_result(out: Console, said: str, workspace: Path) -> int:
         return 1
     out.print(f"\n[green]✔[/] {_FILE} is on disk, written by the executed tool call:")
     out.print(Syntax(made.read_text(encoding="utf-8").strip(), "python", padding=(0, 2)))
-    program = _program_name()
+    program = program_name()
     out.print("\nNow with your own key:\n")
     out.print("  export CEREBRAS_API_KEY=...", style="green")
     out.print(
@@ -161,10 +162,13 @@ def _show_result(out: Console, said: str, workspace: Path) -> int:
     return 0
 
 
-def _program_name() -> str:
+def program_name() -> str:
     """How the reader can call this program from here."""
     called = Path(sys.argv[0])
-    try:
-        return str(called.relative_to(Path.cwd()))
-    except ValueError:
+    if called.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m anyturn"
+    found = shutil.which("anyturn")
+    if found and Path(found).samefile(called):
         return "anyturn"
+    here = called.absolute()
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
