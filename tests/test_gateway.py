@@ -3,18 +3,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from anyturn import gateway as gateway_module
-from anyturn.config import Settings
 from anyturn.errors import Kind, TurnError
-from anyturn.gateway import Gateway, Tap, Turn
-from anyturn.routing import Routing
+from anyturn.gateway import Turn
 from anyturn.testing import (
     Answer,
     Dropped,
@@ -28,66 +23,11 @@ from anyturn.testing import (
     reasoning,
     text,
 )
-from anyturn.translate.adaptations import Adaptation
 from anyturn.translate.fold import fold
-from anyturn.upstream import Limits, ProviderClient
-from anyturn.upstream import stream as stream_module
+from anyturn.upstream import ProviderClient
 from anyturn.wire import responses as r
 from anyturn.wire import sse
-
-JSON = dict[str, Any]
-LIMITS = Limits(first_byte_timeout_s=5, idle_timeout_s=5, retries=0)
-KEY = "sk-planted-5d1e7a9b3c2f4e60"
-TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
-
-
-class Sink:
-    """Takes events; accepts failures as events once there are some, or from the beginning."""
-
-    def __init__(self, *, accepting: bool = True) -> None:
-        self.bursts: list[list[r.Event]] = []
-        self.begun: list[list[Adaptation]] = []
-        self._accepting = accepting
-
-    @property
-    def events(self) -> list[r.Event]:
-        return [event for burst in self.bursts for event in burst]
-
-    @property
-    def names(self) -> list[str]:
-        return [str(event.__struct_config__.tag) for event in self.events]
-
-    def accepts(self, error: TurnError) -> bool:
-        return self._accepting or bool(self.bursts)
-
-    async def begin(self, adaptations: list[Adaptation]) -> None:
-        assert not self.bursts
-        self.begun.append(adaptations)
-
-    async def send(self, events: list[r.Event]) -> None:
-        assert self.begun
-        self.bursts.append(events)
-
-
-class Notes:
-    """A tap that notes the order of what it sees."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self.raw = b""
-        self.seen: list[r.Event] = []
-
-    def request(self, turn: Turn) -> None:
-        assert msgspec.json.decode(turn.chat_body)["stream"] is True
-        self.kinds.append("request")
-
-    def provider_bytes(self, turn: Turn, block: bytes) -> None:
-        self.kinds.append("bytes")
-        self.raw += block
-
-    def events(self, turn: Turn, events: list[r.Event]) -> None:
-        self.kinds.append("events")
-        self.seen += events
+from support.gateway_turns import JSON, KEY, LIMITS, Notes, Sink, ask, gateway_at, run, said, stage
 
 
 @pytest.fixture(autouse=True)
@@ -98,46 +38,6 @@ def _full_log() -> Iterator[None]:
     log.setLevel(logging.NOTSET)
     yield
     log.setLevel(level)
-
-
-def ask(**fields: Any) -> JSON:
-    return {"input": "Hi", "model": "gpt-oss-120b", **fields}
-
-
-def gateway_at(
-    base_url: str,
-    client: ProviderClient,
-    *,
-    environ: dict[str, str] | None = None,
-    taps: Iterable[Tap] = (),
-    **settings: Any,
-) -> Gateway:
-    routing = Routing(Settings(base_url=base_url, model="gpt-oss-120b"), environ or {})
-    return Gateway(routing, client, taps=taps, **settings)
-
-
-@asynccontextmanager
-async def stage(
-    *script: Entry, limits: Limits = LIMITS, strict: bool = True, **settings: Any
-) -> AsyncIterator[tuple[Gateway, ScriptedProvider]]:
-    async with ScriptedProvider(script, strict=strict) as provider, ProviderClient(limits) as c:
-        yield gateway_at(provider.base_url, c, **settings), provider
-
-
-async def run(*script: Entry, sink: Sink, **settings: Any) -> r.Response:
-    """One turn on a provider with this script."""
-    async with stage(*script, **settings) as (gateway, _):
-        return await gateway.run(ask(tools=[TOOL]), sink)
-
-
-def said(response: r.Response) -> str:
-    return "".join(
-        part.text
-        for item in response.output
-        if isinstance(item, r.MessageItem)
-        for part in item.content
-        if isinstance(part, r.OutputText)
-    )
 
 
 # ---------------------------------------------------------------- turns
@@ -385,74 +285,6 @@ async def test_an_answer_that_was_stopped_is_incomplete(
     assert sink.names[-1] == "response.incomplete"
 
 
-# ---------------------------------------------------------------- the end of a stream
-
-
-async def test_a_stream_without_done_ends_with_its_connection() -> None:
-    assert said(await run(Answer(text("Hi."), done=False), sink=Sink())) == "Hi."
-
-
-async def test_after_the_finish_an_open_connection_is_left_after_a_grace(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gateway_module, "_AFTER_FINISH_S", 0.05)
-    answer = Answer(text("Hi."), done=False, hold_after=99)
-    async with stage(answer) as (gateway, provider):
-        async with asyncio.timeout(2):
-            response = await gateway.run(ask(), Sink())
-        await provider.cancelled(1)
-    assert response.status == "completed"
-    assert response.usage is not None
-    assert response.usage.input_tokens > 0
-
-
-async def test_after_done_nothing_is_waited_for_and_nothing_is_read() -> None:
-    late = sse.encode(b'{"choices":[{"delta":{"content":"too late"}}]}')
-    sink = Sink()
-    body = sse.encode(b'{"choices":[{"delta":{"content":"Hi."},"finish_reason":"stop"}]}')
-    assert said(await run(Raw(body + sse.DONE + late), sink=sink)) == "Hi."
-
-
-async def test_the_answer_goes_out_before_the_connection_is_drained() -> None:
-    """A provider that leaves its connection open after [DONE] must not hold the client up."""
-    answer = Answer(text("Hi."), hold_after=99)
-    finished = asyncio.Event()
-
-    class Watching(Sink):
-        async def send(self, events: list[r.Event]) -> None:
-            await super().send(events)
-            if isinstance(events[-1], r.Completed):
-                finished.set()
-
-    async with stage(answer) as (gateway, provider), asyncio.TaskGroup() as group:
-        task = group.create_task(gateway.run(ask(), Watching()))
-        await finished.wait()
-        assert not task.done()
-        await task
-        assert not provider.requests[0].finished
-
-
-async def test_the_end_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "GATHER_ABOVE_PER_S", -1)
-    monkeypatch.setattr(stream_module, "GATHER_S", 0.5)
-    body = sse.encode(b'{"choices":[{"delta":{"content":"Hi."},"finish_reason":"stop"}]}')
-    began = asyncio.get_running_loop().time()
-    assert said(await run(Raw(body + sse.DONE), sink=Sink())) == "Hi."
-    assert asyncio.get_running_loop().time() - began < 0.4
-
-
-async def test_a_silent_provider_fails_the_turn_in_the_middle() -> None:
-    sink = Sink()
-    limits = msgspec.structs.replace(LIMITS, idle_timeout_s=0.05)
-    answer = Answer(text("Hello there."), fragment=4, hold_after=2)
-    async with stage(answer, limits=limits) as (gateway, provider):
-        response = await gateway.run(ask(), sink)
-        await provider.cancelled(1)
-    assert response.error is not None
-    assert response.error.code == Kind.PROVIDER_TIMEOUT.code
-    assert "idle_timeout_s" in response.error.message
-
-
 # ---------------------------------------------------------------- taps
 
 
@@ -475,96 +307,6 @@ async def test_a_tap_sees_events_before_the_client_does() -> None:
             assert notes.seen == self.events
 
     await run(Answer(text("Hello.")), sink=Behind(), taps=[notes])
-
-
-# ---------------------------------------------------------------- when the gateway itself fails
-
-
-class FaultyTap(Notes):
-    """A tap with a bug, which stands for any bug of ours."""
-
-    def request(self, turn: Turn) -> None:
-        raise ZeroDivisionError
-
-
-class Faulty(Sink):
-    """A sink with a bug at its second burst."""
-
-    async def send(self, events: list[r.Event]) -> None:
-        await super().send(events)
-        if len(self.bursts) == 2:
-            raise ValueError
-
-
-async def test_a_bug_of_ours_before_the_answer_is_a_gateway_error(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with pytest.raises(TurnError, match="bug in Anyturn") as caught:
-        await run(text("x"), sink=Sink(accepting=False), taps=[FaultyTap()])
-    assert caught.value.kind is Kind.GATEWAY_BROKEN
-    assert "ZeroDivisionError" in caplog.text
-
-
-async def test_a_bug_of_ours_in_the_middle_still_ends_the_stream(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    sink = Faulty()
-    response = await run(Answer(text("Hello there."), fragment=2, pace=0.01), sink=sink)
-    assert sink.names[-2:] == ["error", "response.failed"]
-    assert response.error is not None
-    assert response.error.code == "gateway_error"
-    assert "ValueError" in caplog.text
-
-
-# ---------------------------------------------------------------- cancellation and the end
-
-
-async def test_a_cancelled_turn_cancels_the_provider(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    async with stage(Answer(text("Hello."), hold_after=2)) as (gateway, provider):
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(gateway.run(ask(), Sink()))
-            await provider.request(1)
-            task.cancel()
-        await provider.cancelled(1)
-    assert task.cancelled()
-    assert "given up" in caplog.text
-
-
-async def test_closing_waits_for_running_turns() -> None:
-    async with stage(Answer(text("Hello."), hold_after=2)) as (gateway, provider):
-        async with asyncio.TaskGroup() as group:
-            turn = group.create_task(gateway.run(ask(), Sink()))
-            await provider.request(1)
-            closing = group.create_task(gateway.close(10))
-            await asyncio.sleep(0)
-            assert not closing.done()
-            provider.release(1)
-        assert turn.result().status == "completed"
-
-
-async def test_closing_cuts_turns_that_take_too_long_and_tells_their_clients() -> None:
-    sink = Sink()
-    async with stage(Answer(text("Hello."), hold_after=2)) as (gateway, provider):
-        async with asyncio.TaskGroup() as group:
-            turn = group.create_task(gateway.run(ask(), sink))
-            await provider.request(1)
-            await gateway.close(0.02)
-        await provider.cancelled(1)
-    assert turn.result().status == "failed"
-    assert sink.names[-1] == "response.failed"
-    error = turn.result().error
-    assert error is not None
-    assert error.code == "gateway_shutting_down"
-
-
-async def test_a_closed_gateway_takes_no_turn() -> None:
-    async with stage(text("x")) as (gateway, provider):
-        await gateway.close(0)
-        with pytest.raises(TurnError) as caught:
-            await gateway.run(ask(), Sink())
-        assert provider.requests == []
-    assert caught.value.kind is Kind.SHUTTING_DOWN
 
 
 # ---------------------------------------------------------------- the log

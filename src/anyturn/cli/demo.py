@@ -168,7 +168,7 @@ def program_name() -> str:
     if called.name == "__main__.py":
         return f"{Path(sys.executable).name} -m anyturn"
     found = shutil.which("anyturn")
-    if found and Path(found).samefile(called):
+    if found and called.exists() and Path(found).samefile(called):
         return "anyturn"
     here = called.absolute()
     return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
