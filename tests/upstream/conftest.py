@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 from anyturn.providers import generic
+from anyturn.upstream import Limits, ProviderClient, client
 from anyturn.wire.profile import Profile
+from support.provider_answers import BODY, QUICK, Waits
 
 Act = Callable[["Connection"], Awaitable[None]]
 _PATIENCE_S = 5.0
@@ -170,3 +172,27 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     file.write_bytes(file.read_bytes() + Path(f"{file}.crt").read_bytes())
     return file
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    waits = Waits()
+    monkeypatch.setattr(client, "asyncio", waits)
+    return waits
+
+
+@pytest.fixture
+def ask() -> Callable[..., Awaitable[bytes]]:
+    """Ask a provider with these limits and return all that it answers."""
+
+    async def ask(profile: Profile, limits: Limits = QUICK, api_key: str | None = None) -> bytes:
+        async with (
+            ProviderClient(limits) as clients,
+            clients.stream(profile, api_key, BODY) as stream,
+        ):
+            pieces = []
+            while block := await stream.read():
+                pieces.append(block)
+            return b"".join(pieces)
+
+    return ask

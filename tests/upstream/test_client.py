@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -9,8 +8,7 @@ import pytest
 import anyturn
 from anyturn.errors import Kind, TurnError
 from anyturn.providers import generic
-from anyturn.upstream import Limits, ProviderClient, client
-from anyturn.wire.profile import Profile
+from anyturn.upstream import ProviderClient, client
 from support.provider_answers import (
     BODY,
     JSON,
@@ -24,31 +22,6 @@ from support.provider_answers import (
     limits,
     refusal,
 )
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    waits = Waits()
-    monkeypatch.setattr(client, "asyncio", waits)
-    return waits
-
-
-@pytest.fixture
-def ask() -> Callable[..., Awaitable[bytes]]:
-    """Ask a provider with these limits and return all that it answers."""
-
-    async def ask(profile: Profile, limits: Limits = QUICK, api_key: str | None = None) -> bytes:
-        async with (
-            ProviderClient(limits) as clients,
-            clients.stream(profile, api_key, BODY) as stream,
-        ):
-            pieces = []
-            while block := await stream.read():
-                pieces.append(block)
-            return b"".join(pieces)
-
-    return ask
-
 
 # ---------------------------------------------------------------- what is sent
 

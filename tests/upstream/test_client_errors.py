@@ -4,7 +4,6 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +27,6 @@ from support.provider_answers import (
     limits,
     refusal,
 )
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    waits = Waits()
-    monkeypatch.setattr(client, "asyncio", waits)
-    return waits
-
-
-@pytest.fixture
-def ask() -> Callable[..., Awaitable[bytes]]:
-    """Ask a provider with these limits and return all that it answers."""
-
-    async def ask(profile: Profile, limits: Limits = QUICK, api_key: str | None = None) -> bytes:
-        async with (
-            ProviderClient(limits) as clients,
-            clients.stream(profile, api_key, BODY) as stream,
-        ):
-            pieces = []
-            while block := await stream.read():
-                pieces.append(block)
-            return b"".join(pieces)
-
-    return ask
-
 
 # ---------------------------------------------------------------- time limits
 

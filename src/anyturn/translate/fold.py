@@ -1,6 +1,7 @@
-"""Events become one response: what a client gets that did not ask for a stream.
+"""Events become one response, for whoever has only the events.
 
-It reads only what the events say, so a folded stream and its terminal snapshot can be compared.
+The gateway's own terminal event holds the same response already. This reads nothing but what the
+events say, so the two can be compared: the tests hold them equal for every stream (I4).
 """
 
 from __future__ import annotations
