@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -209,3 +210,10 @@ def _environment(home: Path) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
     }
+
+
+@pytest.fixture
+def tiny() -> tuple[str, str]:
+    """The option that gives Codex an MCP server called `tiny`."""
+    script = Path(__file__).parents[1] / "support" / "tiny_mcp.py"
+    return "-c", f'mcp_servers.tiny={{command="{sys.executable}",args=["{script}"]}}'

@@ -2,63 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import msgspec
 import pytest
 
 from anyturn.testing import Answer, call, text
 
 pytestmark = pytest.mark.codex
-
-SERVER = r"""
-import json, sys
-
-TOOLS = [
-    {"name": "add", "description": "Adds.", "inputSchema": {
-        "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
-        "required": ["a", "b"]}},
-    {"name": "now", "description": "Says when.", "inputSchema": {"type": "object"}},
-    {"name": "fail", "description": "Fails.", "inputSchema": {"type": "object"}},
-    {"name": "picture." + "x" * 70, "description": "Shows.", "inputSchema": {"type": "object"}},
-]
-
-def result(name, arguments):
-    if name == "add":
-        return {"content": [{"type": "text", "text": str(arguments["a"] + arguments["b"])}]}
-    if name == "now":
-        return {"content": [{"type": "text", "text": "It is noon."}]}
-    if name == "fail":
-        return {"isError": True, "content": [{"type": "text", "text": "It failed: no disk."}]}
-    return {"content": [{"type": "text", "text": "A long name."}]}
-
-for line in sys.stdin:
-    message = json.loads(line)
-    method, answer = message.get("method"), {}
-    if "id" not in message:
-        continue
-    if method == "initialize":
-        answer = {"protocolVersion": message["params"]["protocolVersion"],
-                  "capabilities": {"tools": {}}, "serverInfo": {"name": "tiny", "version": "1"}}
-    elif method == "tools/list":
-        answer = {"tools": TOOLS}
-    elif method == "tools/call":
-        with open("calls", "a") as log:
-            log.write(message["params"]["name"][:10] + "\n")
-        answer = result(message["params"]["name"], message["params"].get("arguments"))
-    reply = {"jsonrpc": "2.0", "id": message["id"], "result": answer}
-    sys.stdout.write(json.dumps(reply) + "\n")
-    sys.stdout.flush()
-"""
-
-
-@pytest.fixture
-def tiny(tmp_path) -> tuple[str, str]:
-    """The option that gives Codex an MCP server called `tiny`."""
-    script = tmp_path / "tiny.py"
-    script.write_text(SERVER)
-    command = f'mcp_servers.tiny={{command="{sys.executable}",args=["{script}"]}}'
-    return "-c", command
 
 
 async def test_a_tool_of_an_mcp_server_is_called_through_its_namespace(stage, tiny):

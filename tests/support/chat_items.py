@@ -6,7 +6,7 @@ from typing import Any
 
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.history import CONTINUE, HistoryConverter
-from anyturn.translate.tools import ToolMap
+from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
 
 JSON = dict[str, Any]

@@ -67,7 +67,13 @@ _ITEM_MEMBERS = {
     "reasoning": {"id", "summary"},
     "function_call": {"id", "call_id", "name", "arguments", "status"},
     "custom_tool_call": {"id", "call_id", "name", "input", "status"},
+    "tool_search_call": {"id", "call_id", "arguments", "execution", "status"},
+    "local_shell_call": {"id", "call_id", "action", "status"},
+    "shell_call": {"id", "call_id", "action", "status"},
+    "apply_patch_call": {"id", "call_id", "operation", "status"},
 }
+# The member of a call whose text comes in events; other calls come whole.
+_STREAMED = {"function_call": "arguments", "custom_tool_call": "input"}
 _PART_MEMBERS = {
     "output_text": {"text", "annotations", "logprobs"},
     "refusal": {"refusal"},
@@ -247,8 +253,8 @@ class _Stream:
         _hold("shape", item.get("status") == "in_progress", "an item opens in progress")
         for name in ("content", "summary"):
             _hold("shape", not item.get(name), f"an item opens without {name}")
-        for name in ("arguments", "input"):
-            _hold("shape", not item.get(name), f"an item opens with empty {name}")
+        payload = _STREAMED.get(item["type"])
+        _hold("shape", payload is None or not item[payload], f"an item opens with empty {payload}")
         self._ids.add(item["id"])
         self._opened += 1
         self._open = _Item(item, index)
@@ -265,10 +271,13 @@ class _Stream:
         if item["type"] in ("message", "reasoning"):
             _check_parts(state.content, item.get("content", []))
             _check_parts(state.summary, item.get("summary", []))
-        else:
-            payload = item["arguments" if item["type"] == "function_call" else "input"]
+        elif item["type"] in _STREAMED:
+            payload = item[_STREAMED[item["type"]]]
             _hold("I5", state.done_payload is not None, "no done event for the payload")
             _hold("I5", payload == state.done_payload, "the item differs from its payload")
+        else:
+            same = {**state.announced, "status": item.get("status")}
+            _hold("I3", item == same, "a call that comes whole changed on the way")
         self._done.append(item)
         self._open = None
 

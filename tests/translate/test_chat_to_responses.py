@@ -129,7 +129,7 @@ def test_the_finish_reason_decides_the_status(
         pytest.param([shell(), last("tool_calls")], None, id="declared"),
         pytest.param(
             [spoken(), chunk(call_delta("{}", "rm", index=0, id="c")), last("tool_calls")],
-            "tool 'rm', which this request does not declare. Declared: shell, now, apply_patch",
+            "tool 'rm', which this request does not offer. Offered: shell, now, apply_patch",
             id="F47 undeclared",
         ),
         pytest.param(

@@ -32,7 +32,7 @@ def captured() -> list[Any]:
 
 # What a Chat provider cannot be given of what Codex sends. Everything else must arrive.
 EXPECTED_LOSSES = {
-    "tools.left_out": {"web_search", "tool_search"},
+    "tools.left_out": {"web_search"},
     "history.left_out": {"compaction"},
     "content.image_left_out": {"input_image"},
     "parameters.left_out": {"parallel_tool_calls"},
@@ -54,6 +54,8 @@ def declared_names(tools: list[JSON], namespace: str = "") -> Iterator[tuple[str
             yield from declared_names(tool["tools"], own)
         elif tool["type"] in ("function", "custom"):
             yield namespace, tool["name"]
+        elif tool["type"] == "tool_search":
+            yield "", "tool_search"
 
 
 def is_trigger(request: JSON) -> bool:

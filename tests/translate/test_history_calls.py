@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from anyturn.translate.tools import ToolKind, ToolMap
+from anyturn.translate.built_in_tools import ToolKind
+from anyturn.translate.tool_map import ToolMap
 from support.chat_items import (
     MISTRAL,
     called,
@@ -159,8 +160,28 @@ def test_calls_whose_type_is_the_tool_become_functions_f29(
     assert converted[2] == result()
 
 
-def test_the_chunks_of_a_shell_output_are_kept_as_json() -> None:
+def test_the_chunks_of_a_shell_output_are_told_in_words() -> None:
     chunks = [{"stdout": "a.txt", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]
     call = {"type": "shell_call", "call_id": "c1", "action": {"commands": ["ls"]}}
     converted = messages(user(), call, output("c1", chunks, "shell_call"))
-    assert msgspec.json.decode(converted[2]["content"]) == chunks
+    assert converted[2]["content"] == "exit code: 0\nstdout:\na.txt"
+
+
+def test_a_search_for_tools_is_answered_with_the_names_to_call_f29() -> None:
+    found = {
+        "type": "namespace",
+        "name": "mcp__tiny",
+        "tools": [{"type": "function", "name": "add"}],
+    }
+    search = {"type": "tool_search_call", "call_id": "c1", "arguments": {"query": "add"}}
+    answer = {"type": "tool_search_output", "call_id": "c1", "tools": [found, {"name": "b"}, 5]}
+    converted = messages(user(), search, answer)
+    assert converted[2]["content"] == "Loaded tools: mcp__tiny__add, b"
+
+
+def test_a_search_that_the_server_ran_is_no_call_f29() -> None:
+    search = {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {}}
+    answer = {"type": "tool_search_output", "execution": "server", "tools": []}
+    converted, adaptations = convert(user(), search, answer)
+    assert [message["role"] for message in converted] == ["user"]
+    assert [a.rule for a in adaptations] == ["history.searched", "history.searched"]

@@ -8,19 +8,13 @@ import pytest
 
 from anyturn.translate.output_items import (
     COMPLETED,
-    INCOMPLETE,
-    CallState,
     MessageState,
     Place,
     ReasoningState,
 )
-from anyturn.translate.tools import Tool, ToolKind
 from anyturn.wire import responses as r
 
 PLACE = Place("item_1", 3)
-SHELL = Tool("shell", ToolKind.FUNCTION, "shell")
-PATCH = Tool("apply_patch", ToolKind.CUSTOM, "apply_patch")
-SEARCH = Tool("mcp__docs__search", ToolKind.FUNCTION, "search", "mcp__docs")
 
 
 @pytest.fixture
@@ -31,16 +25,6 @@ def number() -> Callable[[], int]:
 
 def kinds(events: list[r.Event]) -> list[str]:
     return [str(type(event).__struct_config__.tag).removeprefix("response.") for event in events]
-
-
-def call(tool: Tool | None, *arguments: str) -> CallState:
-    state = CallState(0)
-    state.tool = tool
-    state.name = tool.chat_name if tool else ""
-    state.call_id = "call_1"
-    for piece in arguments:
-        assert state.add(piece, lambda: 0) == []
-    return state
 
 
 # ---------------------------------------------------------------- waiting and streaming
@@ -175,97 +159,3 @@ def _reason(
         events += state.open(PLACE, number)
     last, item = state.close(COMPLETED, number)
     return events + last, item
-
-
-# ---------------------------------------------------------------- calls
-
-
-def test_a_call_streams_its_arguments(number: Callable[[], int]) -> None:
-    state = call(SHELL, '{"a"')
-    added, waited = state.open(PLACE, number)
-    assert added == r.ItemAdded(
-        3, r.FunctionCall("item_1", "call_1", "shell", "", "in_progress"), 0
-    )
-    assert waited == r.ArgumentsDelta("item_1", 3, '{"a"', 1)
-    assert state.add(":1}", number) == [r.ArgumentsDelta("item_1", 3, ":1}", 2)]
-    events, item = state.close(COMPLETED, number)
-    assert events[0] == r.ArgumentsDone("item_1", 3, "shell", '{"a":1}', 3)
-    assert item == r.FunctionCall("item_1", "call_1", "shell", '{"a":1}', "completed")
-
-
-def test_a_tool_from_a_namespace_gets_its_namespace_back(number: Callable[[], int]) -> None:
-    """F25."""
-    state = call(SEARCH, "{}")
-    state.open(PLACE, number)
-    _, item = state.close(COMPLETED, number)
-    assert (item.name, item.namespace) == ("search", "mcp__docs")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "told"),
-    [
-        pytest.param("", COMPLETED, "{}", id="F44, Q33 none"),
-        pytest.param(" \n", COMPLETED, " \n{}", id="white space"),
-        pytest.param("", INCOMPLETE, "", id="none, cut off"),
-        pytest.param('{ "a":1 }', COMPLETED, '{ "a":1 }', id="verbatim"),
-        pytest.param('{"a":', COMPLETED, '{"a":', id="broken ones are not repaired"),
-        pytest.param('{"a":', INCOMPLETE, '{"a":', id="Q41 cut off ones are not closed"),
-    ],
-)
-def test_arguments_are_handed_out_as_the_model_wrote_them(
-    arguments: str, status: str, told: str, number: Callable[[], int]
-) -> None:
-    state = call(SHELL, arguments)
-    events = state.open(PLACE, number)
-    last, item = state.close(status, number)
-    deltas = [e.delta for e in events + last if isinstance(e, r.ArgumentsDelta)]
-    assert "".join(deltas) == told
-    assert item == r.FunctionCall("item_1", "call_1", "shell", told, status)
-
-
-def test_a_freeform_call_says_its_input_when_it_is_whole(number: Callable[[], int]) -> None:
-    """F24."""
-    state = call(PATCH, '{"input":', '"*** Begin"}')
-    assert kinds(state.open(PLACE, number)) == ["output_item.added"]
-    events, item = state.close(COMPLETED, number)
-    assert events[:2] == [
-        r.InputDelta("item_1", 3, "*** Begin", 1),
-        r.InputDone("item_1", 3, "*** Begin", 2),
-    ]
-    assert item == r.CustomToolCall("item_1", "call_1", "apply_patch", "*** Begin", "completed")
-
-
-@pytest.mark.parametrize(
-    ("tool", "prefix", "early"),
-    [(SHELL, "fc", True), (SEARCH, "fc", True), (PATCH, "ctc", False), (None, "fc", False)],
-    ids=["function", "namespaced", "freeform", "not known yet"],
-)
-def test_a_call_is_announced_once_its_tool_is_known(
-    tool: Tool | None, prefix: str, early: bool
-) -> None:
-    """F42, Q51; freeform input could still be cut off."""
-    state = call(tool)
-    assert (state.id_prefix, state.may_open_early) == (prefix, early)
-
-
-@pytest.mark.parametrize(
-    ("name", "provider_id", "arguments", "begun"),
-    [
-        *(("", "", "", False), ("", "", " ", False), ("f", "", "", True), ("", "c", "", True)),
-        ("", "", "{", True),
-    ],
-)
-def test_an_empty_place_for_a_call_is_no_call(
-    name: str, provider_id: str, arguments: str, begun: bool
-) -> None:
-    state = call(None, arguments)
-    state.name, state.provider_id = name, provider_id
-    assert state.is_begun is begun
-
-
-@pytest.mark.parametrize(
-    ("arguments", "whole"),
-    [("{}", True), (' {"a":1} ', True), ("", False), ("{", False), ("[]", False), ('"x"', False)],
-)
-def test_arguments_are_whole_when_they_are_one_object(arguments: str, whole: bool) -> None:
-    assert call(SHELL, arguments).is_whole() is whole

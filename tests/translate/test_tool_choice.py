@@ -6,13 +6,13 @@ import pytest
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
-from anyturn.translate.tools import (
-    ConvertedTools,
+from anyturn.translate.tool_choice import (
     ToolChoice,
     apply_tool_choice,
-    convert_tools,
+    limit_calls,
     read_tool_choice,
 )
+from anyturn.translate.tools import ConvertedTools, convert_tools
 from anyturn.wire.profile import Profile
 
 JSON = dict[str, Any]
@@ -42,6 +42,8 @@ CHOOSABLE = (
     function("g"),
     custom("patch"),
     namespace("mcp__tiny", function("add")),
+    namespace("two", function("a"), function("b")),
+    {"type": "shell"},
 )
 
 
@@ -56,7 +58,7 @@ def choose(value: Any, *tools: JSON, profile: Profile = GENERIC) -> tuple[JSON, 
     return fields, adaptations
 
 
-ALL = ["f", "g", "patch", "mcp__tiny__add"]
+ALL = ["f", "g", "patch", "mcp__tiny__add", "two__a", "two__b", "shell"]
 NAMED_G = {"type": "function", "function": {"name": "g"}}
 
 
@@ -101,6 +103,24 @@ ANY = Profile(name="p", tool_choice_required_as="any", tool_choice=("auto", "req
                 "tool_choice": {"type": "function", "function": {"name": "mcp__tiny__add"}},
             },
             id="a namespaced tool named",
+        ),
+        pytest.param(
+            {"type": "shell"},
+            KNOWN,
+            {"tools": ALL, "tool_choice": {"type": "function", "function": {"name": "shell"}}},
+            id="a built-in tool named",
+        ),
+        pytest.param(
+            {"type": "namespace", "name": "two"},
+            KNOWN,
+            {"tools": ["two__a", "two__b"], "tool_choice": "required"},
+            id="a namespace: one of its tools",
+        ),
+        pytest.param(
+            allowed({"type": "namespace", "name": "two"}, {"type": "shell"}),
+            KNOWN,
+            {"tools": ["two__a", "two__b", "shell"], "tool_choice": "auto"},
+            id="a namespace and a built-in tool among the allowed",
         ),
         pytest.param(
             {"type": "function", "name": "g"},
@@ -164,6 +184,13 @@ def test_every_choice_that_the_provider_knows_is_sent_without_loss_f32(
             "none", AUTO_ONLY, {}, [("tools.left_out", "tools")], id="none where it is unknown"
         ),
         pytest.param(
+            {"type": "local_shell"},
+            KNOWN,
+            {"tools": ALL, "tool_choice": "auto"},
+            [("tool_choice.widened", "tool_choice")],
+            id="a built-in tool that was not declared",
+        ),
+        pytest.param(
             {"type": "web_search"},
             KNOWN,
             {"tools": ALL, "tool_choice": "auto"},
@@ -210,6 +237,7 @@ def test_nothing_can_be_required_without_tools_and_that_is_reported() -> None:
         pytest.param({"type": "custom", "name": "h"}, id="a freeform tool"),
         pytest.param({"type": "function", "name": "add"}, id="the bare name of a namespaced one"),
         pytest.param(allowed({"type": "function", "name": "h"}), id="an allowed tool"),
+        pytest.param({"type": "namespace", "name": "h"}, id="a namespace"),
     ],
 )
 def test_a_choice_of_an_undeclared_tool_is_a_400(value: JSON) -> None:
@@ -241,3 +269,20 @@ def test_a_choice_is_read_into_the_names_that_the_provider_knows() -> None:
     value = {"type": "function", "name": "add", "namespace": "mcp__tiny"}
     choice = read_tool_choice(value, converted.map, adaptations)
     assert choice == ToolChoice("named", ("mcp__tiny__add",))
+
+
+@pytest.mark.parametrize(
+    ("value", "callable_"),
+    [
+        pytest.param("auto", ALL, id="auto"),
+        pytest.param("none", [], id="none"),
+        pytest.param({"type": "function", "name": "g"}, ["g"], id="named"),
+        pytest.param(allowed({"type": "function", "name": "g"}), ["g"], id="allowed"),
+    ],
+)
+def test_a_tool_that_is_not_allowed_cannot_be_called_f32(value: Any, callable_: list[str]) -> None:
+    converted, _ = convert(*CHOOSABLE)
+    choice = read_tool_choice(value, converted.map, Adaptations())
+    limit_calls(choice, converted.map)
+    assert [name for name in ALL if converted.map.resolve(name)] == callable_
+    assert converted.map.chat_name("add", "mcp__tiny") == "mcp__tiny__add"

@@ -10,13 +10,9 @@ from anyturn.errors import Kind, TurnError
 from anyturn.providers import find
 from anyturn.testing import check_history
 from anyturn.translate.adaptations import Adaptations
-from anyturn.translate.tools import (
-    ConvertedTools,
-    Tool,
-    ToolKind,
-    add_tools,
-    convert_tools,
-)
+from anyturn.translate.built_in_tools import ToolKind
+from anyturn.translate.tool_map import Tool
+from anyturn.translate.tools import ConvertedTools, add_tools, convert_tools
 from anyturn.wire.profile import Profile
 
 JSON = dict[str, Any]
@@ -248,6 +244,56 @@ def test_the_same_tool_declared_twice_is_declared_once() -> None:
     assert [(a.rule, a.where) for a in adaptations] == [("tools.duplicate", "tools[1]")]
 
 
+def test_a_function_and_a_freeform_tool_may_share_a_name() -> None:
+    """They are called by different items, so neither may hide the other."""
+    converted, adaptations = convert(function("note"), custom("note"), function("note"))
+    first, second = converted.map
+    assert (first.chat_name, first.kind) == ("note", ToolKind.FUNCTION)
+    assert (second.name, second.kind) == ("note", ToolKind.CUSTOM)
+    assert second.chat_name.startswith("note_") and len(converted.declared) == 2
+    assert converted.map.chat_name("note", None, ToolKind.CUSTOM) == second.chat_name
+    assert converted.map.chat_name("note", None) == "note"
+    assert [a.rule for a in adaptations][-1] == "tools.duplicate"
+
+
+def test_the_first_tool_of_a_namespace_says_what_the_namespace_is_for() -> None:
+    tools = namespace("mcp__tiny", function("add", description="Adds."), function("sub"))
+    assert [tool.get("description") for tool in declared(tools)] == ["Tools.\n\nAdds.", None]
+
+
+# ---------------------------------------------------------------- built-in tools
+
+
+def test_a_search_for_tools_is_a_function_with_the_schema_of_the_client_f29() -> None:
+    search = {
+        "type": "tool_search",
+        "execution": "client",
+        "description": "Finds tools.",
+        "parameters": SCHEMA,
+    }
+    converted, adaptations = convert(search)
+    expected = {"name": "tool_search", "description": "Finds tools.", "parameters": SCHEMA}
+    assert converted.declared == [{"type": "function", "function": expected}]
+    assert converted.map.resolve("tool_search") == Tool(
+        "tool_search", ToolKind.TOOL_SEARCH, "tool_search", "", SCHEMA
+    )
+    assert [(a.rule, a.where, a.lossy) for a in adaptations] == [
+        ("tools.built_in", "tools[0]", False)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["local_shell", "shell", "apply_patch"])
+def test_a_built_in_tool_is_a_function_that_says_what_it_takes(kind: str) -> None:
+    (sent,) = declared({"type": kind})
+    assert sent["name"] == kind and sent["description"]
+    assert sent["parameters"]["required"]
+
+
+def test_a_built_in_tool_does_not_hide_a_function_of_its_name() -> None:
+    sent = names({"type": "shell"}, function("shell"))
+    assert sent[0] == "shell" and sent[1].startswith("shell_")
+
+
 def test_names_that_a_model_takes_for_its_own_are_renamed_both_ways_q31() -> None:
     profile = Profile(name="p", rename_tools={"python": "run_python"})
     converted, adaptations = convert(function("python"), profile=profile)
@@ -298,7 +344,7 @@ def test_a_history_may_call_a_tool_that_is_no_longer_declared() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["web_search", "image_generation", "local_shell", "file_search", "mcp", "x:y", None, 5]
+    "kind", ["web_search", "image_generation", "tool_search", "file_search", "mcp", "x:y", None, 5]
 )
 def test_a_tool_that_no_client_runs_is_left_out_and_reported_f21_f33_q76(kind: Any) -> None:
     converted, adaptations = convert(function(), {"type": kind})
@@ -377,20 +423,30 @@ NESTED = FUNCTIONS.map(
 CUSTOMS = st.builds(
     custom, NAMES, description=DESCRIPTIONS, format=st.sampled_from([None, GRAMMAR])
 )
-HOSTED = st.sampled_from([{"type": "web_search"}, {"type": "tool_search", "execution": "client"}])
-FLAT = FUNCTIONS | NESTED | CUSTOMS | HOSTED
+OTHERS = st.sampled_from(
+    [
+        {"type": "web_search"},
+        {"type": "tool_search", "execution": "client"},
+        {"type": "local_shell"},
+        {"type": "shell"},
+    ]
+)
+FLAT = FUNCTIONS | NESTED | CUSTOMS | OTHERS
 SPACES = st.sampled_from(["a", "mcp__tiny", "functions", "n" * 70])
 NAMESPACES = st.builds(lambda name, inner: namespace(name, *inner), SPACES, st.lists(FLAT))
 TOOLS = st.lists(FLAT | NAMESPACES, min_size=1, max_size=8)
 
 
-def sources(tools: list[JSON], own: str = "") -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+def sources(tools: list[JSON], own: str = "") -> set[tuple[str, str, str]]:
+    found: set[tuple[str, str, str]] = set()
     for tool in tools:
-        if tool["type"] == "namespace":
+        kind = tool["type"]
+        if kind == "namespace":
             found |= sources(tool["tools"], tool["name"].replace("functions", ""))
-        elif tool["type"] in ("function", "custom"):
-            found.add((own, tool.get("function", tool)["name"]))
+        elif kind in ("function", "custom"):
+            found.add((kind, own, tool.get("function", tool)["name"]))
+        elif kind != "web_search":
+            found.add((kind, "", kind))
     return found
 
 
@@ -403,10 +459,10 @@ def test_any_tools_become_valid_functions_that_lead_back_i8(
     if converted.declared:
         assert check_history([USER], converted.declared) is None
     assert len(converted.declared) == len(converted.map)
-    assert {(tool.namespace, tool.name) for tool in converted.map} == sources(tools)
+    assert {(tool.kind, tool.namespace, tool.name) for tool in converted.map} == sources(tools)
     for tool in converted.map:
         assert converted.map.resolve(tool.chat_name) is tool
-        assert converted.map.chat_name(tool.name, tool.namespace) == tool.chat_name
+        assert converted.map.chat_name(tool.name, tool.namespace, tool.kind) == tool.chat_name
 
 
 @settings(deadline=None, max_examples=60)

@@ -20,16 +20,16 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate import signals as s
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.built_in_tools import ToolKind
+from anyturn.translate.output_calls import CallState
 from anyturn.translate.output_items import (
     COMPLETED,
     INCOMPLETE,
-    CallState,
-    ItemState,
     MessageState,
     Place,
     ReasoningState,
 )
-from anyturn.translate.tools import ToolKind, ToolMap
+from anyturn.translate.tool_map import ToolMap
 from anyturn.translate.usage import estimate_usage
 from anyturn.wire import responses as r
 from anyturn.wire.chat import Chunk
@@ -38,13 +38,14 @@ from anyturn.wire.profile import Profile
 # 128k tokens of output are about half a megabyte; past this the provider is broken (A1).
 MAX_ANSWER_CHARACTERS = 64 * 1024 * 1024
 MAX_CALLS = 1024
+ItemState = MessageState | ReasoningState | CallState
 _ANNOUNCES_CALLS = frozenset({"tool_calls", "function_call"})
 
 
 class ChatToResponses:
     """One answer. Call `start` once, `receive_chunk` for each chunk, then `end` or `fail`.
 
-    `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `ctc`, `call`); `now` gives POSIX
+    `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `call` ...); `now` gives POSIX
     seconds. After the terminal event every method returns no events.
     """
 
@@ -164,23 +165,35 @@ class ChatToResponses:
         label = self._profile.label
         if self.finish is None:
             return self._broken(f"{label}'s stream ended before the answer did.")
-        calls = self._calls.values()
-        for call in calls:
-            if call.name and call.tool is None:
-                known = ", ".join(t.chat_name for t in self._tools) or "none"
-                return self._broken(
-                    f"The model called the tool {call.name[:80]!r}, which this request does not "
-                    f"declare. Declared: {known[:500]}."
-                )
-        if self.finish.outcome is not s.Outcome.COMPLETE:
+        whole = self.finish.outcome is s.Outcome.COMPLETE
+        for call in self._calls.values():
+            if problem := self._why_not_callable(call, whole):
+                return self._broken(problem)
+        if not whole:
             return None
-        if any(not call.name and call.is_begun for call in calls):
-            return self._broken("The model called a tool without naming it.")  # F47, Q57
-        if self.finish.raw in _ANNOUNCES_CALLS and not any(call.name for call in calls):
+        named = any(call.name for call in self._calls.values())
+        if self.finish.raw in _ANNOUNCES_CALLS and not named:
             return self._broken(f"{label} announced tool calls but sent none.")  # Q59
         if self._is_silent():
             return self._broken(f"{label} sent reasoning but no answer.")  # Q26
         return None
+
+    def _why_not_callable(self, call: CallState, whole: bool) -> str:
+        """What forbids to hand out a call of a whole or a cut-off answer; '' when nothing does."""
+        if call.name and call.tool is None:
+            known = ", ".join(t.chat_name for t in self._tools) or "none"
+            return (
+                f"The model called the tool {call.name[:80]!r}, which this request does not offer. "
+                f"Offered: {known[:500]}."
+            )
+        if whole and not call.name and call.is_begun:
+            return "The model called a tool without naming it."  # F47, Q57
+        if whole and call.tool is not None and not call.is_understood:
+            return (
+                f"The model called {call.name[:80]!r} with arguments that it does not take: "
+                f"{call.arguments[:200]}"
+            )
+        return ""
 
     def _guess_tools(self) -> None:
         """Give whole calls of unknown names the tool that they can only have meant (Q28, Q30)."""
@@ -361,13 +374,13 @@ class ChatToResponses:
             self.adaptations.note("calls.empty", where, "a call with neither name nor text")
 
     def _may_hand_out(self, call: CallState, whole: bool) -> bool:
-        """Whether a call may reach the client: declared, and not freeform input that was cut.
+        """Whether a call may reach the client: declared, and nothing that was cut but could run.
 
         A truncated JSON text cannot be executed; a truncated patch or script could be (F44).
         """
         if call.tool is None:
             return False
-        return whole or call.tool.kind is not ToolKind.CUSTOM or call.is_whole()
+        return whole or call.tool.kind is ToolKind.FUNCTION or call.is_whole()
 
     def _fresh_call_id(self, provider_id: str) -> str:
         """The provider's id where it can serve: short and not used yet (F13, Q49)."""

@@ -18,6 +18,7 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.built_in_tools import BUILT_INS, ToolKind, output_text
 from anyturn.translate.content import (
     as_string_or_parts,
     bad_field,
@@ -28,7 +29,7 @@ from anyturn.translate.content import (
     text_of,
 )
 from anyturn.translate.envelope import REASONING, Unsealable, unseal
-from anyturn.translate.tools import ToolMap
+from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
 
 Message = dict[str, Any]
@@ -39,15 +40,11 @@ UNKNOWN_OUTCOME = (
 CONTINUE = "Continue."
 BRIDGE = "Understood."
 
-# Items that a client executes, with the field that holds what was called for. The name is fixed
-# where the item type is the tool.
-_CALLS: dict[str, tuple[str, str]] = {
-    "function_call": ("", "arguments"),
-    "custom_tool_call": ("", "input"),
-    "local_shell_call": ("local_shell", "action"),
-    "shell_call": ("shell", "action"),
-    "apply_patch_call": ("apply_patch", "operation"),
-    "tool_search_call": ("tool_search", "arguments"),
+# Items that a client executes: the kind of their tool, and the field that says what to do.
+_CALLS: dict[str, tuple[ToolKind, str]] = {
+    "function_call": (ToolKind.FUNCTION, "arguments"),
+    "custom_tool_call": (ToolKind.CUSTOM, "input"),
+    **{own.call_type: (own.kind, own.field) for own in BUILT_INS.values()},
 }
 _OUTPUTS = {
     "function_call_output": "output",
@@ -146,6 +143,8 @@ class HistoryConverter:
             kind = item.get("type")
             if kind is not None and not isinstance(kind, str):
                 raise bad_field(f"input[{position}].type", "a string", kind)
+            if _is_by_server(item):
+                continue
             if kind in _CALLS:
                 self._called.add(_call_id(item, f"input[{position}]"))
             elif kind in _OUTPUTS:
@@ -158,7 +157,11 @@ class HistoryConverter:
             kind = "message"
         if self._is_repeated(item, kind, place):
             return
-        if kind == "message":
+        if _is_by_server(item):
+            self._adaptations.note(
+                "history.searched", place, "a search for tools by the server; its tools are offered"
+            )
+        elif kind == "message":
             self._add_message(item, place)
         elif kind == "reasoning":
             self._add_reasoning(item, place)
@@ -222,8 +225,8 @@ class HistoryConverter:
 
     def _add_call(self, item: dict[str, Any], kind: str, place: str) -> None:
         self._open_assistant()
-        fixed_name, payload_field = _CALLS[kind]
-        name = fixed_name or item.get("name")
+        tool_kind, payload_field = _CALLS[kind]
+        name = str(tool_kind) if tool_kind in BUILT_INS else item.get("name")
         if not isinstance(name, str) or not name:
             raise bad_field(f"{place}.name", "a name", name)
         payload = item.get(payload_field)
@@ -232,7 +235,7 @@ class HistoryConverter:
             "id": self._chat_call_id(call_id, place),
             "type": "function",
             "function": {
-                "name": self._tools.chat_name(name, item.get("namespace")),
+                "name": self._tools.chat_name(name, item.get("namespace"), tool_kind),
                 "arguments": self._arguments(kind, payload, f"{place}.{payload_field}"),
             },
         }
@@ -249,6 +252,8 @@ class HistoryConverter:
         if payload is None or (isinstance(payload, str) and not payload.strip()):
             return "{}"
         if isinstance(payload, dict):
+            if kind == "local_shell_call":  # always "exec": the model never said that
+                payload = {key: value for key, value in payload.items() if key != "type"}
             return msgspec.json.encode(payload).decode()
         if isinstance(payload, str) and _is_json_object(payload):
             return payload
@@ -275,9 +280,28 @@ class HistoryConverter:
 
     def _read_output(self, item: dict[str, Any], field: str) -> tuple[str, list[Message]]:
         if item.get("type") == "tool_search_output":
-            return _loaded_tools(item.get("tools")), []
+            return self._loaded_tools(item.get("tools")), []
+        if (text := output_text(item)) is not None:
+            return text, []
         output = item.get("output")
         return convert_output(output, field, self._profile, self._adaptations)
+
+    def _loaded_tools(self, tools: Any) -> str:
+        """What a search found, by the names under which it can be called from now on."""
+        found = ", ".join(self._names_of(tools if isinstance(tools, list) else []))
+        return f"Loaded tools: {found or 'none'}"
+
+    def _names_of(self, tools: list[Any], namespace: Any = None) -> list[str]:
+        names: list[str] = []
+        for tool in tools:
+            if not isinstance(tool, dict):
+                continue
+            name, inner = tool.get("name"), tool.get("tools")
+            if isinstance(inner, list):
+                names += self._names_of(inner, name)
+            elif isinstance(name, str) and name:
+                names.append(self._tools.chat_name(name, namespace))
+        return names
 
     def _add_agent_message(self, item: dict[str, Any], place: str) -> None:
         self._close_assistant()
@@ -442,6 +466,13 @@ class HistoryConverter:
         return f"call_{digest[:24]}"
 
 
+def _is_by_server(item: dict[str, Any]) -> bool:
+    """Whether an item belongs to a tool search that the server ran itself (F29)."""
+    return item.get("type") in ("tool_search_call", "tool_search_output") and (
+        item.get("execution") == "server"
+    )
+
+
 def _call_id(item: dict[str, Any], place: str) -> str:
     """The id by which a call is answered. It may be missing: then the order pairs them."""
     call_id = item.get("call_id") or item.get("id")
@@ -490,12 +521,6 @@ def _joined_summary(summary: Any, place: str) -> str:
     if not isinstance(summary, list):
         return text_of(summary, place)
     return "\n\n".join(part_text(part, f"{place}[{n}]") for n, part in enumerate(summary))
-
-
-def _loaded_tools(tools: Any) -> str:
-    listed = tools if isinstance(tools, list) else []
-    names = [str(tool["name"]) for tool in listed if isinstance(tool, dict) and tool.get("name")]
-    return "Loaded tools: " + (", ".join(names) or "none")
 
 
 def _merge_users(messages: list[Message]) -> list[Message]:

@@ -14,14 +14,9 @@ from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.content import bad_field
 from anyturn.translate.history import HistoryConverter, Message
-from anyturn.translate.tools import (
-    ConvertedTools,
-    ToolMap,
-    add_tools,
-    apply_tool_choice,
-    convert_tools,
-    read_tool_choice,
-)
+from anyturn.translate.tool_choice import apply_tool_choice, limit_calls, read_tool_choice
+from anyturn.translate.tool_map import ToolMap
+from anyturn.translate.tools import ConvertedTools, add_tools, convert_tools
 from anyturn.wire.profile import Profile
 
 # Fields that this gateway answers itself, or that ask the provider for nothing.
@@ -148,6 +143,7 @@ def _add_tools(
 ) -> None:
     choice = read_tool_choice(request.get("tool_choice"), tools.map, adaptations)
     body.update(apply_tool_choice(choice, tools.declared, profile, adaptations))
+    limit_calls(choice, tools.map)
     parallel = request.get("parallel_tool_calls")
     if "tools" not in body:
         return

@@ -87,7 +87,45 @@ class CustomToolCall(msgspec.Struct, tag="custom_tool_call", frozen=True):
     namespace: str | UnsetType = UNSET
 
 
-Item: TypeAlias = MessageItem | ReasoningItem | FunctionCall | CustomToolCall
+class ToolSearchCall(msgspec.Struct, tag="tool_search_call", frozen=True):
+    """A search for more tools, which the client runs (F29). `arguments` is an object."""
+
+    id: str
+    call_id: str
+    arguments: Any
+    status: str
+    execution: str = "client"
+
+
+class LocalShellCall(msgspec.Struct, tag="local_shell_call", frozen=True):
+    """A command: `action` is `{"type": "exec", "command": [...], "env": {...}, ...}`."""
+
+    id: str
+    call_id: str
+    action: Any
+    status: str
+
+
+class ShellCall(msgspec.Struct, tag="shell_call", frozen=True):
+    """Command lines: `action` is `{"commands": [...], ...}`."""
+
+    id: str
+    call_id: str
+    action: Any
+    status: str
+
+
+class ApplyPatchCall(msgspec.Struct, tag="apply_patch_call", frozen=True):
+    """An edit of one file: `operation` is `{"type": "update_file", "path": ..., "diff": ...}`."""
+
+    id: str
+    call_id: str
+    operation: Any
+    status: str
+
+
+BuiltInCall: TypeAlias = ToolSearchCall | LocalShellCall | ShellCall | ApplyPatchCall
+Item: TypeAlias = MessageItem | ReasoningItem | FunctionCall | CustomToolCall | BuiltInCall
 
 # ---------------------------------------------------------------- the response object
 
