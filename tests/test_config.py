@@ -21,6 +21,7 @@ OTHER = {
     "model": "some-model",
     "api_key_env": "SOME_KEY",
     "reasoning": "text",
+    "strict": "true",
     "log_level": "debug",
     "connect_timeout_s": "1.5",
     "first_byte_timeout_s": "2",
@@ -110,6 +111,14 @@ def test_a_variable_that_is_set_to_nothing_counts_as_not_set(tmp_path: Path) -> 
 
 def test_choices_may_be_written_in_capital_letters(tmp_path: Path) -> None:
     assert load(tmp_path, environ={"ANYTURN_LOG_LEVEL": "DEBUG"}).log_level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("Yes", True), (" on ", True), ("1", True), ("FALSE", False), ("0", False)],
+)
+def test_a_switch_is_written_in_the_usual_words(tmp_path: Path, text: str, value: bool) -> None:
+    assert load(tmp_path, environ={"ANYTURN_STRICT": text}).strict is value
 
 
 # ---------------------------------------------------------------- which file is read
@@ -306,6 +315,12 @@ def test_what_is_wrong_in_the_file_is_said_with_its_line(
             "--port: port takes a whole number from 0 to 65535, not the text 'x'.",
         ),
         ({"port": 1.5}, {}, "--port: port takes a whole number from 0 to 65535, not 1.5."),
+        ({"strict": 1}, {}, "--strict: strict takes true or false, not 1."),
+        (
+            {},
+            {"ANYTURN_STRICT": "perhaps"},
+            "ANYTURN_STRICT: strict takes true or false, not the text 'perhaps'.",
+        ),
         ({"prot": 1}, {}, "--prot: there is no such option. Did you mean 'port'?"),
         ({"provider": "olama"}, {}, "--provider: unknown provider 'olama'. Did you mean 'ollama'?"),
         (

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option, wherever its value is given. `kind` is str, int or float."""
+    """One option, wherever its value is given. `kind` is str, bool, int or float."""
 
     name: str
     kind: type
@@ -69,6 +69,8 @@ class Option:
         """What it takes, for the middle of a sentence."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        if self.kind is bool:
+            return "true or false"
         if self.kind is str:
             return "a text"
         number = "a whole number" if self.kind is int else "a number"
@@ -80,6 +82,8 @@ class Option:
         """Return the value that `text` of a flag or variable writes. Raises as `read` does."""
         if self.kind is str:
             return self.read(text)
+        if self.kind is bool:
+            return self.read(_SWITCH.get(text.strip().lower(), text))
         try:
             number = self.kind(text)
         except ValueError:
@@ -91,7 +95,9 @@ class Option:
 
         Raises `ValueError` with a sentence that says what the option takes and what was found.
         """
-        if isinstance(given, bool):
+        if isinstance(given, bool) and self.kind is bool:
+            return given
+        if isinstance(given, bool) or self.kind is bool:
             raise self._misfit(self.expected, given)
         if isinstance(given, int | float) and self.kind is not str:
             return self._read_number(given)
@@ -122,6 +128,10 @@ class Option:
         return ValueError(f"{self.name} takes {expected}, not {shown}.")
 
 
+_SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 # More seconds than a year has, and more bytes than a body can have.
 _MAX_NUMBER = 1e12
 
@@ -186,6 +196,11 @@ class Settings:
         "auto",
         "How the model's reasoning is shown to the client.",
         choices=("auto", "summary", "text"),
+    )
+    strict: bool = option(
+        False,
+        "Refuse a request that cannot reach the provider without losing something.",
+        on_command_line=True,
     )
     log_level: str = option(
         "info",
@@ -266,6 +281,8 @@ def _flag(one: Option) -> str:
 
 
 def _default_text(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

@@ -9,6 +9,7 @@ kind                  fault    status type                    code
 INVALID_REQUEST       client   400    invalid_request_error   invalid_value
 INVALID_JSON          client   400    invalid_request_error   invalid_json
 UNSUPPORTED           client   400    invalid_request_error   unsupported_value
+LOSSY                 client   400    invalid_request_error   invalid_prompt
 UNKNOWN_REFERENCE     client   400    invalid_request_error   previous_response_not_found
 NOT_FOUND             client   404    invalid_request_error   not_found
 METHOD_NOT_ALLOWED    client   405    invalid_request_error   method_not_allowed
@@ -65,6 +66,7 @@ class Kind(Enum):
     INVALID_REQUEST = _Row(Fault.CLIENT, 400, _REQUEST, "invalid_value")
     INVALID_JSON = _Row(Fault.CLIENT, 400, _REQUEST, "invalid_json")
     UNSUPPORTED = _Row(Fault.CLIENT, 400, _REQUEST, "unsupported_value")
+    LOSSY = _Row(Fault.CLIENT, 400, _REQUEST, "invalid_prompt")
     UNKNOWN_REFERENCE = _Row(Fault.CLIENT, 400, _REQUEST, "previous_response_not_found")
     NOT_FOUND = _Row(Fault.CLIENT, 404, _REQUEST, "not_found")
     METHOD_NOT_ALLOWED = _Row(Fault.CLIENT, 405, _REQUEST, "method_not_allowed")

@@ -17,7 +17,7 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.routing import Routing, Target
-from anyturn.translate.adaptations import Adaptation
+from anyturn.translate.adaptations import Adaptation, refuse_losses
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
 from anyturn.translate.responses_to_chat import ChatRequest, convert_request
@@ -85,11 +85,13 @@ class Gateway:
         client: ProviderClient,
         *,
         reasoning: str = "auto",
+        strict: bool = False,
         taps: Iterable[Tap] = (),
     ) -> None:
         self.routing = routing
         self._client = client
         self._reasoning = reasoning
+        self._strict = strict
         self._taps = tuple(taps)
         self._told: set[tuple[str, str]] = set()
         self._running: set[asyncio.Task[Any]] = set()
@@ -131,6 +133,8 @@ class Gateway:
     def _prepare(self, request: dict[str, Any]) -> Turn:
         target = self.routing.resolve(request.get("model"))
         chat = convert_request(request, target.profile, target.model)
+        if self._strict:
+            refuse_losses(chat.adaptations)
         body = chat.encode()
         turn_id = _new_id("resp")
         snapshot = response_snapshot(
@@ -148,6 +152,7 @@ class Gateway:
             reasoning_as_summary=self._shows_summary(request),
             seal_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
             request_bytes=len(body),
+            adaptations=chat.adaptations,
         )
         opening = machine.start()
         return Turn(turn_id, request, target, chat, body, machine, opening, time.monotonic())
@@ -247,9 +252,11 @@ class Gateway:
         log.info("%s %s: %s in %.2f s%s", name, target, status, took_s, tokens)
         if machine.error is not None:
             log.warning("%s failed: %s", name, machine.error.message)
-        for change in (*turn.chat.adaptations, *machine.adaptations):
+        for change in machine.adaptations:
             level = logging.WARNING if self._is_news(change) else logging.DEBUG
-            log.log(level, "%s %s at %s: %s", name, change.rule, change.where, change.what)
+            sentence = "%s %s at %s: %s"
+            fields = {"adaptation": msgspec.structs.asdict(change), "turn": turn.id}
+            log.log(level, sentence, name, change.rule, change.where, change.what, extra=fields)
 
     def _is_news(self, change: Adaptation) -> bool:
         """A loss is worth a warning once: an agent sends the same tools with every turn."""

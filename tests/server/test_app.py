@@ -73,6 +73,28 @@ async def test_a_stream_is_asked_for_by_the_body_and_not_by_a_header(stage: Any)
     assert (await on.post({**ASK, "stream": None})).json["object"] == "response"
 
 
+@pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "streamed"])
+async def test_strict_mode_refuses_what_would_be_lost_before_the_provider_is_asked(
+    stage: Any, body: JSON
+) -> None:
+    on = await stage(text("a"), strict=True)
+    reply = await on.post({**body, "tools": [{"type": "web_search"}]})
+    assert reply.status == 400
+    assert reply.json["error"]["param"] == "tools[0]"
+    assert "Strict mode" in reply.json["error"]["message"]
+    assert on.provider.requests == []
+    assert (await on.post({**body, "user": "u"})).status == 200  # leaving a hint out loses nothing
+
+
+async def test_the_header_of_an_answer_in_one_piece_says_what_the_answer_needed(stage: Any) -> None:
+    on = await stage(Answer(call("now", "")), Answer(call("now", '{"n": "1"}')))
+    number = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    tool = {"type": "function", "name": "now", "parameters": number}
+    assert "x-anyturn-adaptations" not in (await on.post({**ASK, "tools": [tool]})).headers
+    reply = await on.post({**ASK, "tools": [tool]})
+    assert reply.headers["x-anyturn-adaptations"] == "arguments.repaired@output[0]"
+
+
 async def test_what_was_adapted_stands_in_a_header(stage: Any) -> None:
     on = await stage(text("a"), text("b"), text("c"))
     adapted = {"tools": [{"type": "web_search"}]}

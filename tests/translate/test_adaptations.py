@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyturn.translate.adaptations import Adaptation, Adaptations, header_value
+from anyturn.errors import Kind, TurnError
+from anyturn.translate.adaptations import (
+    Adaptation,
+    Adaptations,
+    header_value,
+    refuse_losses,
+)
 
 
 def test_a_note_loses_nothing_and_a_loss_does() -> None:
@@ -48,3 +54,16 @@ def test_the_header_stays_short_and_counts_what_it_leaves_out(
     shown = [entry for entry in entries if not entry.startswith("+")]
     left = int(entries[-1][1:].split()[0]) if len(shown) < len(entries) else 0
     assert len(shown) + left == len(adaptations)
+
+
+def test_strict_mode_refuses_what_would_be_lost_and_lists_it() -> None:
+    adaptations = Adaptations()
+    adaptations.note("a.b", "input[0]", "it was moved")
+    refuse_losses(adaptations)
+    for number in range(7):
+        adaptations.loss("c.d", f"tools[{number}]", "it cannot be run")
+    with pytest.raises(TurnError) as caught:
+        refuse_losses(adaptations)
+    assert (caught.value.kind, caught.value.param) == (Kind.LOSSY, "tools[0]")
+    assert "tools[4]: it cannot be run (c.d); and 2 more." in caught.value.message
+    assert "moved" not in caught.value.message and "tools[5]" not in caught.value.message

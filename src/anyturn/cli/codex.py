@@ -21,6 +21,7 @@ from anyturn.cli.serve import (
     KeyOption,
     ModelOption,
     ProviderOption,
+    StrictOption,
     load,
 )
 from anyturn.codex.launch import (
@@ -51,6 +52,7 @@ def codex(
     base_url: BaseUrlOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
+    strict: StrictOption = None,
     log_file: LogFileOption = None,
 ) -> None:
     """Run the installed Codex CLI on a provider: anyturn codex --provider cerebras -- ARGS
@@ -66,6 +68,7 @@ def codex(
         base_url=base_url,
         model=model,
         api_key_env=api_key_env,
+        strict=strict,
     )
     routing = Routing(settings, os.environ)
     if not routing.default.model:

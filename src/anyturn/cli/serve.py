@@ -40,6 +40,10 @@ ModelOption = Annotated[str | None, typer.Option(help="Model for requests that n
 KeyOption = Annotated[
     str | None, typer.Option(help="Environment variable that holds the provider's key.")
 ]
+StrictOption = Annotated[
+    bool | None,
+    typer.Option(help="Refuse what cannot reach the provider whole. [default: no-strict]"),
+]
 LogOption = Annotated[
     str | None, typer.Option(help="debug, info, warning or error. [default: info]")
 ]
@@ -53,6 +57,7 @@ def serve(
     base_url: BaseUrlOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
+    strict: StrictOption = None,
     log_level: LogOption = None,
 ) -> None:
     """Listen for Responses clients and send their turns to a Chat Completions provider."""
@@ -64,6 +69,7 @@ def serve(
         base_url=base_url,
         model=model,
         api_key_env=api_key_env,
+        strict=strict,
         log_level=log_level,
     )
     routing = Routing(settings, os.environ)

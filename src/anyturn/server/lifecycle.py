@@ -49,7 +49,9 @@ async def running(
         retry_wait_max_s=settings.retry_wait_max_s,
     )
     async with ProviderClient(limits) as client:
-        gateway = Gateway(routing, client, reasoning=settings.reasoning, taps=taps)
+        gateway = Gateway(
+            routing, client, reasoning=settings.reasoning, strict=settings.strict, taps=taps
+        )
         server = Server(
             gateway,
             Catalogue(routing, client),

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from anyturn.errors import Kind, TurnError
+
 HEADER = "x-anyturn-adaptations"
 _HEADER_MAX = 1500
+_LISTED = 5
 
 
 class Adaptation(msgspec.Struct, frozen=True):
@@ -35,6 +38,23 @@ class Adaptations(list[Adaptation]):
     def loss(self, rule: str, where: str, what: str) -> None:
         """Record that something the client sent did not reach the provider."""
         self.append(Adaptation(rule, where, what, lossy=True))
+
+
+def refuse_losses(adaptations: Iterable[Adaptation]) -> None:
+    """Raise `TurnError` (LOSSY) that lists what would be lost, when anything would (`--strict`)."""
+    losses = [change for change in adaptations if change.lossy]
+    if not losses:
+        return
+    listed = "; ".join(
+        f"{change.where}: {change.what} ({change.rule})" for change in losses[:_LISTED]
+    )
+    more = f"; and {len(losses) - _LISTED} more" if len(losses) > _LISTED else ""
+    raise TurnError(
+        Kind.LOSSY,
+        f"Strict mode: the provider would not get all of this request. {listed}{more}. "
+        "Leave these out, or start the gateway without --strict.",
+        param=losses[0].where,
+    )
 
 
 def header_value(adaptations: Iterable[Adaptation]) -> str:

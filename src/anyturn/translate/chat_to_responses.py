@@ -46,7 +46,8 @@ class ChatToResponses:
     """One answer. Call `start` once, `receive_chunk` for each chunk, then `end` or `fail`.
 
     `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `call` ...); `now` gives POSIX
-    seconds. After the terminal event every method returns no events.
+    seconds. What the answer needed joins `adaptations`, the list that the request began. After the
+    terminal event every method returns no events.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ChatToResponses:
         reasoning_as_summary: bool = False,
         seal_reasoning: bool = False,
         request_bytes: int = 0,
+        adaptations: Adaptations | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._tools = tools
@@ -80,7 +82,7 @@ class ChatToResponses:
         self._characters = 0
         self._usage: r.Usage | None = None
         self.finish: s.Finish | None = None
-        self.adaptations = Adaptations()
+        self.adaptations = Adaptations() if adaptations is None else adaptations
         self.error: TurnError | None = None
         self.terminal: r.Terminal | None = None
 
