@@ -338,6 +338,8 @@ class ChatToResponses:
 
     def _close_head(self, status: str) -> list[r.Event]:
         head = self._waiting.popleft()
+        if isinstance(head, MessageState) and status == COMPLETED:
+            head.phase = "commentary" if self._goes_on() else "final_answer"
         events, item = head.close(status, self._number)
         if isinstance(head, CallState) and head.repairs:
             self.adaptations.note(
@@ -345,6 +347,12 @@ class ChatToResponses:
             )
         self._output.append(item)
         return events
+
+    def _goes_on(self) -> bool:
+        """Whether the model did or will do more than say the message that ends (F52)."""
+        if any(call.is_begun for call in self._calls.values()):
+            return True
+        return any(not isinstance(item, CallState) for item in self._waiting)
 
     def _close_all(self, whole: bool) -> list[r.Event]:
         """Finish everything at the end of the answer; `whole` is false when it was cut off."""

@@ -37,8 +37,9 @@ class MessageState:
 
     def __init__(self) -> None:
         self.place: Place | None = None
+        self.phase: str | UnsetType = UNSET
+        """`commentary` when the model goes on after it, `final_answer` when not, once known."""
         self._parts: list[_PartState] = []
-        self._announced = 0
 
     def add(self, text: str, refusal: bool, logprobs: Any, number: Number) -> list[r.Event]:
         """Take more text; returns its events when the item is open."""
@@ -90,7 +91,7 @@ class MessageState:
         assert self.place is not None
         events = self._parts[-1].close(self.place, number) if self._parts else []
         content = tuple(part.snapshot() for part in self._parts)
-        item = r.MessageItem(self.place.item_id, status, content)
+        item = r.MessageItem(self.place.item_id, status, content, phase=self.phase)
         events.append(r.ItemDone(self.place.index, item, number()))
         return events, item
 

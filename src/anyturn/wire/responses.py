@@ -47,12 +47,13 @@ Part: TypeAlias = OutputText | Refusal | ReasoningText | SummaryText
 
 
 class MessageItem(msgspec.Struct, tag="message", frozen=True):
-    """An assistant message."""
+    """An assistant message. `phase` tells a preamble from the answer: Codex keeps it (F52)."""
 
     id: str
     status: str
     content: tuple[OutputText | Refusal, ...] = ()
     role: str = "assistant"
+    phase: str | UnsetType = UNSET
 
 
 class ReasoningItem(msgspec.Struct, tag="reasoning", frozen=True):
