@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CODEX_VERSION := 0.169.0
-CODEX := .cache/codex/$(CODEX_VERSION)/node_modules/.bin/codex
+OLDER_CODEX_VERSIONS := 0.42.0 0.58.0 0.80.0 0.100.0 0.125.0 0.150.0
+CODEX_BINARIES := $(patsubst %,.cache/codex/%/node_modules/.bin/codex,$(CODEX_VERSION) $(OLDER_CODEX_VERSIONS))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fix bench lock clean codex
@@ -51,11 +52,25 @@ clean: ## remove what was installed or cached here
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# The real Codex CLI judges every tool call. Without npm the suite still runs and says what it left out.
+# The real Codex CLI judges every tool call, and the versions that users still have judge the main job.
+# Without npm the suite still runs and says what it left out.
+ifneq ($(shell command -v npm 2>/dev/null),)
+codex: $(CODEX_BINARIES)
+	@:
+else
 codex:
-	@if [ -x $(CODEX) ]; then :; \
-	elif command -v npm >/dev/null 2>&1; then \
-	  echo "Installing the Codex CLI $(CODEX_VERSION) into .cache (about 400 MB on disk) ..."; \
-	  mkdir -p .cache/codex/$(CODEX_VERSION) && \
-	  npm install --silent --no-audit --no-fund --no-package-lock --no-save --prefix .cache/codex/$(CODEX_VERSION) @openai/codex@$(CODEX_VERSION); \
-	else echo "npm is not here: the tests that drive the real Codex CLI will be left out."; fi
+	@[ -z "$(filter-out $(wildcard $(CODEX_BINARIES)),$(CODEX_BINARIES))" ] || \
+	  echo "npm is not here: the tests that drive the real Codex CLI will be left out where it is not installed."
+endif
+
+# Up to 0.80.0 the package holds the binaries of all platforms: only ours stays.
+.cache/codex/%/node_modules/.bin/codex:
+	@echo "Installing the Codex CLI $* into .cache ..."
+	@mkdir -p .cache/codex/$*
+	@npm install --silent --no-audit --no-fund --no-package-lock --no-save --prefix .cache/codex/$* @openai/codex@$*
+	@ours=$$(node -p '({x64: "x86_64", arm64: "aarch64"})[process.arch] + "-" + ({linux: "unknown-linux-musl", darwin: "apple-darwin"})[process.platform]'); \
+	binaries=.cache/codex/$*/node_modules/@openai/codex/vendor; \
+	if [ -d "$$binaries/$$ours" ]; then \
+	  find "$$binaries" -mindepth 1 -maxdepth 1 ! -name "$$ours" -exec rm -rf {} +; \
+	fi
+	@du -sh .cache/codex/$* | awk '{ print "  takes " $$1 " there" }'

@@ -15,25 +15,28 @@ settings.register_profile("anyturn", deadline=None, suppress_health_check=[Healt
 settings.load_profile("anyturn")
 
 
-_CODEX = Path(__file__).parents[1] / f".cache/codex/{CODEX_VERSION}/node_modules/.bin/codex"
+_CACHE = Path(__file__).parents[1] / ".cache" / "codex"
 _LEFT_OUT = "the Codex CLI is not installed"
 
 
-def _codex() -> Path:
-    return Path(os.environ.get("ANYTURN_CODEX") or _CODEX).absolute()
+def _codex(marker: pytest.Mark | None) -> Path:
+    version = marker.args[0] if marker and marker.args else CODEX_VERSION
+    chosen = os.environ.get("ANYTURN_CODEX") if version == CODEX_VERSION else None
+    return Path(chosen or _CACHE / version / "node_modules/.bin/codex").absolute()
 
 
-@pytest.fixture(scope="session")
-def codex_binary() -> Path:
-    """The Codex CLI that tests marked `codex` drive."""
-    return _codex()
+@pytest.fixture
+def codex_binary(request: pytest.FixtureRequest) -> Path:
+    """The Codex CLI that a test drives: today's, or the version of its mark `codex(version)`."""
+    return _codex(request.node.get_closest_marker("codex"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what needs Codex where it is missing; in CI that is a failure."""
-    if item.get_closest_marker("codex") is None or _codex().exists():
+    """Leave out what needs a Codex that is missing; in CI that is a failure."""
+    marker = item.get_closest_marker("codex")
+    if marker is None or _codex(marker).exists():
         return
-    reason = f"{_LEFT_OUT}: {_codex()} does not exist"
+    reason = f"{_LEFT_OUT}: {_codex(marker)} does not exist"
     if os.environ.get("CI"):
         pytest.fail(f"{reason}, and CI must not leave out its tests", pytrace=False)
     pytest.skip(reason)
@@ -46,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if places:
         files = ", ".join(sorted({place.partition("::")[0] for place in places}))
         terminalreporter.write_line(
-            f"Left out: {len(places)} tests that drive the real Codex CLI, which is not installed "
+            f"Left out: {len(places)} tests that drive a real Codex CLI which is not installed "
             f"here ({files}). To run them: `make test` with npm installed.",
             yellow=True,
         )

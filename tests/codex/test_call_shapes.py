@@ -36,10 +36,20 @@ ONE = {
     "Q49-no-id": Answer(shell("1", Quirk.NO_ID)),
     "Q50-index-from-one": Answer(shell("1", index=1)),
     "Q51-name-last": Answer(shell("1", Quirk.LATE_NAME)),
+    "Q49-an-empty-id": Answer(shell("1", id="")),
     "Q52-whole": Answer(shell("1", Quirk.WHOLE)),
+    "Q52-whole-without-an-index": Answer(shell("1", Quirk.WHOLE, Quirk.NO_INDEX)),
     "Q27-functions-prefix": Answer(call("functions.exec_command", {"cmd": "echo 1 >> log"})),
     "Q28-channel-suffix": Answer(
         call("exec_command<|channel|>commentary", {"cmd": "echo 1 >> log"})
+    ),
+    "Q28-constrain-suffix": Answer(call("exec_command<|constrain|>json", {"cmd": "echo 1 >> log"})),
+    "Q28-a-role-for-a-name": Answer(
+        call("assistant<|channel|>commentary", {"cmd": "echo 1 >> log"})
+    ),
+    "Q30-container-exec": Answer(call("container.exec", {"cmd": ["bash", "-lc", "echo 1 >> log"]})),
+    "Q30-a-shell-that-takes-words": Answer(
+        call("shell", {"command": ["bash", "-lc", "echo 1 >> log"]})
     ),
     "Q52-whole-in-the-finish-chunk": raw_chunks(
         [delta(piece(0, '{"cmd":"echo 1 >> log"}', "exec_command"), finish="tool_calls")]
@@ -63,6 +73,12 @@ ONE = {
 TWO = {
     "Q44-no-index": Answer(shell("1", Quirk.NO_INDEX), shell("2", Quirk.NO_INDEX)),
     "Q45-all-at-index-0": Answer(shell("1", index=0), shell("2", index=0)),
+    "Q45-both-whole-at-index-0": Answer(
+        shell("1", Quirk.WHOLE, index=0), shell("2", Quirk.WHOLE, index=0)
+    ),
+    "Q47-empty-ids-and-names-repeated-interleaved": Answer(
+        interleaved(shell("1", Quirk.EMPTY_REPEATS), shell("2", Quirk.EMPTY_REPEATS))
+    ),
     "Q48-repeats-interleaved": Answer(
         interleaved(shell("1", Quirk.REPEATS), shell("2", Quirk.REPEATS))
     ),
@@ -71,9 +87,34 @@ TWO = {
     "Q51-late-names-interleaved": Answer(
         interleaved(shell("1", Quirk.LATE_NAME), shell("2", Quirk.LATE_NAME))
     ),
+    "Q49-empty-ids": Answer(shell("1", id=""), shell("2", id="")),
     "Q52-both-whole": Answer(shell("1", Quirk.WHOLE), shell("2", Quirk.WHOLE)),
+    "Q52-both-whole-without-an-index": Answer(
+        shell("1", Quirk.WHOLE, Quirk.NO_INDEX), shell("2", Quirk.WHOLE, Quirk.NO_INDEX)
+    ),
     "F13-one-id-for-both": Answer(shell("1", id="call_x"), shell("2", id="call_x")),
 }
+
+# Each of them makes Codex answer "failed to parse function arguments".
+ARGUMENTS = {
+    "F46-an-integer-as-float": '{"cmd":"echo 1 >> log","yield_time_ms":1000.0}',
+    "F46-an-integer-in-scientific-notation": '{"cmd":"echo 1 >> log","yield_time_ms":1e3}',
+    "F46-an-integer-as-string": '{"cmd":"echo 1 >> log","yield_time_ms":"1000"}',
+    "Q40-a-boolean-as-string": '{"cmd":"echo 1 >> log","tty":"false"}',
+    "Q37-a-marker-behind": '{"cmd":"echo 1 >> log"}<|call|>',
+}
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
+async def test_arguments_of_the_wrong_type_are_mended_and_the_call_is_executed_once(
+    stage, arguments
+):
+    s = await stage(Answer(call("exec_command", arguments), fragment=5), text("Done."))
+    run = await s.codex("Run it.")
+    assert (s.workspace / "log").read_text() == "1\n"
+    assert (run.code, run.said, run.complaints) == (0, ["Done."], [])
+    assert len(s.requests) == 2
+    assert "Process exited with code 0" in s.outputs(2)[0]
 
 
 @pytest.mark.parametrize("answer", ONE.values(), ids=ONE)

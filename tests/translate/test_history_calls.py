@@ -143,6 +143,15 @@ def test_arguments_nested_beyond_reading_are_one_text_field_q74() -> None:
             '{"type":"delete_file","path":"a"}',
             id="apply_patch_call",
         ),
+        pytest.param(
+            {
+                "type": "local_shell_call",
+                "action": {"type": "exec", "command": ["ls"], "env": {}, "user": None},
+            },
+            "local_shell",
+            '{"command":["ls"]}',
+            id="what clients fill in was never said",
+        ),
         pytest.param({"type": "local_shell_call"}, "local_shell", "{}", id="without an action"),
         pytest.param(
             {"type": "tool_search_call", "arguments": ["q"]},

@@ -252,9 +252,7 @@ class HistoryConverter:
         if payload is None or (isinstance(payload, str) and not payload.strip()):
             return "{}"
         if isinstance(payload, dict):
-            if kind == "local_shell_call":  # always "exec": the model never said that
-                payload = {key: value for key, value in payload.items() if key != "type"}
-            return msgspec.json.encode(payload).decode()
+            return msgspec.json.encode(_as_asked(kind, payload)).decode()
         if isinstance(payload, str) and _is_json_object(payload):
             return payload
         # Q74: providers refuse a replayed call whose arguments they cannot parse.
@@ -484,6 +482,16 @@ def _call_id(item: dict[str, Any], place: str) -> str:
 def _output_id(item: dict[str, Any]) -> str:
     call_id = item.get("call_id")
     return call_id if isinstance(call_id, str) else ""
+
+
+def _as_asked(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """What the model said when it called a built-in tool, without what clients fill in."""
+    aside = {"type": "exec", "env": {}} if kind == "local_shell_call" else {}
+    return {
+        name: value
+        for name, value in payload.items()
+        if value is not None and (name not in aside or value != aside[name])
+    }
 
 
 def _is_json_object(text: str) -> bool:
