@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from anyturn.config import Settings
 from anyturn.errors import Kind, TurnError
-from anyturn.gateway import Turn
+from anyturn.gateway import Gateway, Turn
+from anyturn.routing import Routing
 from anyturn.testing import (
     Answer,
     Dropped,
@@ -27,7 +29,20 @@ from anyturn.translate.fold import fold
 from anyturn.upstream import ProviderClient
 from anyturn.wire import responses as r
 from anyturn.wire import sse
-from support.gateway_turns import JSON, KEY, LIMITS, Notes, Sink, ask, gateway_at, run, said, stage
+from support.gateway_turns import (
+    JSON,
+    KEY,
+    LIMITS,
+    SEEING,
+    TOOL,
+    Notes,
+    Sink,
+    ask,
+    gateway_at,
+    run,
+    said,
+    stage,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +102,31 @@ async def test_ids_are_never_used_twice() -> None:
     assert all(re.fullmatch(r"(resp|msg)_[0-9a-f]{32}", name) for name in ids)
 
 
+async def test_ids_of_items_are_of_openais_form_whatever_the_provider_calls_them_f18() -> None:
+    """OpenAI itself refuses a history whose items are named `chatcmpl-…`."""
+    answer = Answer(reasoning("Hm."), text("Hi."), call("f", {}), call("p", {"input": "x"}))
+    tools = [TOOL, {"type": "custom", "name": "p"}]
+    async with stage(answer) as (gateway, _):
+        response = await gateway.run(ask(tools=tools), Sink())
+    forms = ["rs", "msg", "fc", "ctc"]
+    assert [item.id.partition("_")[0] for item in response.output] == forms
+    assert all(re.fullmatch(r"[a-z]+_[0-9a-f]{32}", item.id) for item in response.output)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("openai", "OPENAI_API_KEY"), ("together", "TOGETHER_API_KEY")]
+)
+async def test_every_provider_is_asked_for_chat_completions_wherever_it_is_f75(
+    name: str, key: str
+) -> None:
+    """Also OpenAI's own name with another address, which some bridges take for native Responses."""
+    async with ScriptedProvider([text("Hi.")]) as provider, ProviderClient(LIMITS) as client:
+        settings = Settings(provider=name, base_url=provider.base_url, model="gpt-oss-120b")
+        gateway = Gateway(Routing(settings, {key: KEY}), client)
+        assert said(await gateway.run(ask(), Sink())) == "Hi."
+        assert provider.requests[0].messages[-1] == {"role": "user", "content": "Hi"}
+
+
 async def test_the_request_does_not_stay_in_memory_while_the_answer_streams() -> None:
     request = ask(metadata={"kept": "yes"})
     async with stage(Answer(text("Hi."), hold_after=1)) as (gateway, provider):
@@ -120,6 +160,54 @@ async def test_reasoning_is_shown_as_the_setting_and_the_request_say(
     assert isinstance(item, r.ReasoningItem)
     assert bool(item.summary) is as_summary
     assert ("response.reasoning_summary_text.delta" in sink.names) is as_summary
+
+
+# ---------------------------------------------------------------- images that are refused
+
+PICTURE: JSON = {
+    "role": "user",
+    "content": [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+    ],
+}
+NO_IMAGES = Refusal(400, openai_error("messages[0]: unknown variant `image_url`, expected `text`"))
+
+
+async def test_a_provider_that_refuses_images_is_asked_again_without_them_f11() -> None:
+    sink, notes = Sink(accepting=False), Notes()
+    async with stage(NO_IMAGES, text("I cannot see it."), taps=[notes]) as (gateway, provider):
+        response = await gateway.run(ask(model=SEEING, input=[PICTURE]), sink)
+    first, second = (request.messages[-1]["content"] for request in provider.requests)
+    assert first[1]["type"] == "image_url"
+    assert second == "What is this?\n[image left out: this model takes no images]"
+    assert said(response) == "I cannot see it."
+    ((adaptation,),) = sink.begun
+    assert (adaptation.rule, adaptation.lossy) == ("content.image_left_out", True)
+    assert notes.kinds[:2] == ["request", "request"]
+
+
+async def test_without_images_a_provider_is_asked_only_once_f11() -> None:
+    async with stage(NO_IMAGES, text("Never said.")) as (gateway, provider):
+        with pytest.raises(TurnError, match="unknown variant"):
+            await gateway.run(ask(), Sink(accepting=False))
+        assert len(provider.requests) == 1
+
+
+async def test_what_is_refused_without_images_too_is_told_f11() -> None:
+    async with stage(NO_IMAGES, Refusal(400, openai_error("No."))) as (gateway, provider):
+        with pytest.raises(TurnError, match=r"No\.") as caught:
+            await gateway.run(ask(model=SEEING, input=[PICTURE]), Sink(accepting=False))
+        assert caught.value.kind is Kind.PROVIDER_REFUSED
+        assert len(provider.requests) == 2
+
+
+async def test_a_refusal_for_another_reason_is_told_at_once_f11() -> None:
+    broken = Refusal(400, openai_error("Invalid image_url: the image could not be downloaded."))
+    async with stage(broken, text("Never said.")) as (gateway, provider):
+        with pytest.raises(TurnError, match="downloaded"):
+            await gateway.run(ask(model=SEEING, input=[PICTURE]), Sink(accepting=False))
+        assert len(provider.requests) == 1
 
 
 # ---------------------------------------------------------------- answers of another kind

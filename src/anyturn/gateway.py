@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from anyturn.routing import Routing, Target
 from anyturn.translate.adaptations import Adaptation, refuse_losses
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
+from anyturn.translate.image_refusals import refuses_images, without_images
 from anyturn.translate.responses_to_chat import ChatRequest, convert_request
 from anyturn.translate.snapshot import response_snapshot
 from anyturn.upstream import ProviderClient, ProviderStream
@@ -53,7 +55,7 @@ class Tap(Protocol):
     """Sees both sides of every turn: for the demo, recorders and inspectors. Must not block."""
 
     def request(self, turn: Turn) -> None:
-        """A provider is about to be asked."""
+        """A provider is about to be asked, or asked again with another `chat_body`."""
 
     def provider_bytes(self, turn: Turn, block: bytes) -> None:
         """The provider sent these bytes."""
@@ -170,15 +172,12 @@ class Gateway:
 
         Whatever breaks that is raised as a `TurnError`, unless it is the client that left.
         """
-        target, task = turn.target, asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
         try:
-            for tap in self._taps:
-                tap.request(turn)
-            async with self._client.stream(
-                target.profile, target.api_key, turn.chat_body
-            ) as provider:
+            async with AsyncExitStack() as answer:
+                provider = await self._ask(turn, answer)
                 _forget_request(turn)
                 await self._relay(turn, provider, sink)
                 await provider.drain()
@@ -195,6 +194,25 @@ class Gateway:
             raise TurnError(Kind.GATEWAY_BROKEN, BROKEN) from None
         finally:
             self._running.discard(task)
+
+    async def _ask(self, turn: Turn, answer: AsyncExitStack) -> ProviderStream:
+        """Open the provider's answer; a provider that refuses images is asked without (F11)."""
+        try:
+            return await answer.enter_async_context(self._open(turn))
+        except TurnError as refusal:
+            if self._strict or not refuses_images(refusal):
+                raise
+            chat = without_images(turn.chat, turn.target.profile)
+            if chat is None:
+                raise
+        turn.chat, turn.chat_body = chat, chat.encode()
+        return await answer.enter_async_context(self._open(turn))
+
+    def _open(self, turn: Turn) -> AbstractAsyncContextManager[ProviderStream]:
+        for tap in self._taps:
+            tap.request(turn)
+        target = turn.target
+        return self._client.stream(target.profile, target.api_key, turn.chat_body)
 
     async def _relay(self, turn: Turn, provider: ProviderStream, sink: Sink) -> None:
         """Feed, collect, send, until the answer is over. One write for one block."""

@@ -76,6 +76,18 @@ async def test_the_plain_sentence_makes_a_file_in_a_repository(start, workspace,
 
 
 @pytest.mark.codex
+async def test_a_system_proxy_does_not_come_between_codex_and_the_gateway_f70(start, real):
+    nobody = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    async with ScriptedProvider([text("Here I am.")]) as provider:
+        anyturn = await start(
+            *("codex", *options(provider), "--", *UNATTENDED, *QUIET, "hi"),
+            environ={**real, **nobody},
+        )
+        ended = await anyturn.ended()
+    assert (ended.code, ended.stdout) == (0, "Here I am.\n")
+
+
+@pytest.mark.codex
 async def test_the_exit_code_of_codex_is_passed_on(start, real):
     refusal = Refusal(401, openai_error("Incorrect API key provided.", code="invalid_api_key"))
     async with ScriptedProvider([refusal]) as provider:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from anyturn.codex.launch import CODEX_VERSION, command_line, find_codex, overrides
+from anyturn.codex.launch import (
+    CODEX_VERSION,
+    command_line,
+    find_codex,
+    overrides,
+    past_proxies,
+)
 
 URL = "http://127.0.0.1:10000/v1"
 
@@ -40,6 +46,28 @@ def test_codex_is_pointed_at_the_gateway() -> None:
     assert provider["wire_api"] == "responses"
     assert provider["model_catalog_url"] == f"{URL}/models"
     assert made["web_search"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("environ", "bypassed"),
+    [
+        pytest.param({}, {"127.0.0.1", "localhost"}, id="nothing set"),
+        pytest.param(
+            {"NO_PROXY": "corp.example"}, {"corp.example", "127.0.0.1", "localhost"}, id="capitals"
+        ),
+        pytest.param(
+            {"no_proxy": "corp.example"}, {"corp.example", "127.0.0.1", "localhost"}, id="small"
+        ),
+        pytest.param({"NO_PROXY": "*"}, {"*"}, id="every host"),
+    ],
+)
+def test_codex_asks_no_proxy_for_this_machine_f70(
+    environ: dict[str, str], bypassed: set[str]
+) -> None:
+    made = past_proxies({"HTTP_PROXY": "http://proxy.example:3128", **environ})
+    assert made["HTTP_PROXY"] == "http://proxy.example:3128"
+    # Which of the two spellings counts differs from program to program.
+    assert {*made["NO_PROXY"].split(",")} == {*made["no_proxy"].split(",")} == bypassed
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-oss-120b", "qwen3:8b", "Qwen/Qwen3-Coder", "a b"])

@@ -56,7 +56,7 @@ async def test_an_mcp_tool_whose_name_no_provider_takes_can_be_called_all_the_sa
 
 
 async def test_a_sub_agent_gets_its_own_turns(stage):
-    """`multi_agent_v1` is a namespace too (F25); both agents ask the provider."""
+    """`multi_agent_v1` is a reserved namespace (F25, F28); both agents ask the provider."""
 
     def answer(body):
         last = body["messages"][-1]["content"]

@@ -68,12 +68,13 @@ async def test_interleaved_calls_stay_apart_and_both_are_executed(stage):
 
 
 async def test_text_before_a_call_is_shown_once_and_stands_in_the_history_once(stage):
-    """F51."""
+    """F51; and F52: words before a call neither end the turn nor make Codex ask again."""
     s = await stage(Answer(text("I will make it now."), shell("touch made")), text("Made."))
     run = await s.codex("Make it.")
     assert (s.workspace / "made").exists()
     assert run.said == ["I will make it now.", "Made."]
     assert s.requests[1].raw.count(b"I will make it now.") == 1
+    assert len(s.requests) == 2
     called = s.requests[1].messages[-2]
     assert called["content"] == "I will make it now."
     assert len(called["tool_calls"]) == 1

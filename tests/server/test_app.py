@@ -66,6 +66,17 @@ def without_minted(response: JSON) -> JSON:
     return response
 
 
+@pytest.mark.parametrize("model", [{}, {"model": None}, {"model": ""}], ids=["no", "null", "empty"])
+async def test_a_request_without_a_model_gets_the_default_model_f19(
+    stage: Any, model: JSON
+) -> None:
+    on = await stage(text("a"), text("b"))
+    whole = await on.post({"input": "Hi", **model})
+    streamed = await on.post({"input": "Hi", "stream": True, **model})
+    assert whole.json["model"] == streamed.events[-1]["response"]["model"] == "gpt-oss-120b"
+    assert [request.body["model"] for request in on.provider.requests] == ["gpt-oss-120b"] * 2
+
+
 async def test_a_stream_is_asked_for_by_the_body_and_not_by_a_header(stage: Any) -> None:
     on = await stage(text("a"), text("b"), text("c"))
     assert (await on.post(ASK, Accept="text/event-stream")).json["object"] == "response"

@@ -100,6 +100,15 @@ async def test_what_is_not_there_is_refused_in_the_envelope(
         assert reply.headers["Allow"] in reply.error["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/alpha/search", "/alpha/search"])
+async def test_a_search_is_told_that_it_is_not_offered_f34(stage: Any, path: str) -> None:
+    on = await stage()
+    reply = await on.call("POST", path, json={"query": "x"})
+    assert (reply.status, reply.error["code"]) == (404, "not_found")
+    assert "Web search" in reply.error["message"]
+    assert on.provider.requests == []
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/health", 200), ("/v1/models", 200), ("/v1/responses", 405), ("/nowhere", 404)],
@@ -112,7 +121,7 @@ async def test_head_has_a_status_and_no_body(stage: Any, path: str, status: int)
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
-async def test_a_websocket_handshake_is_told_to_post(stage: Any, path: str) -> None:
+async def test_a_websocket_handshake_is_told_to_post_f66(stage: Any, path: str) -> None:
     on = await stage(text("Hi."))
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await on.http.ws_connect(on.root + path)
@@ -121,23 +130,6 @@ async def test_a_websocket_handshake_is_told_to_post(stage: Any, path: str) -> N
     reply = await on.call("GET", path, headers=handshake)
     assert (reply.status, reply.error["code"]) == (426, "websocket_not_supported")
     assert (await on.post(ASK)).status == 200
-
-
-@pytest.mark.parametrize(
-    "noise",
-    [b"\x16\x03\x01\x00\xc8\x01\x00\x00", b"GARBAGE\r\n\r\n", b"\x00" * 100, b"\r\n\r\n"],
-    ids=["TLS", "no HTTP", "zeros", "blank"],
-)
-async def test_noise_hurts_nobody(stage: Any, noise: bytes) -> None:
-    on = await stage()
-    reader, writer = await asyncio.open_connection("127.0.0.1", on.port)
-    writer.write(noise)
-    writer.write_eof()
-    async with asyncio.timeout(5):
-        answer = await reader.read()
-    writer.close()
-    assert answer == b"" or answer.startswith(b"HTTP/1.0 400 ")
-    assert await on.serves()
 
 
 async def test_requests_on_one_connection_are_answered_in_turn(stage: Any) -> None:

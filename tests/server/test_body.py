@@ -136,7 +136,7 @@ def test_an_encoding_that_nobody_knows_is_named() -> None:
 
 
 @ENCODED
-async def test_a_request_may_be_encoded(
+async def test_a_request_may_be_encoded_f65(
     stage: Any, encoding: str, encode: Callable[[bytes], bytes]
 ) -> None:
     on = await stage(text("Hello."))
@@ -167,7 +167,7 @@ async def test_encodings_may_be_stacked(stage: Any) -> None:
     ],
     ids=["unknown", "unknown on top", "too many", "gzip", "zstd", "deflate", "br"],
 )
-async def test_a_body_that_is_not_what_its_header_says_is_refused(
+async def test_a_body_that_is_not_what_its_header_says_is_refused_f65(
     stage: Any, encoding: str, status: int, code: str
 ) -> None:
     on = await stage()

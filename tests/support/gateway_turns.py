@@ -26,6 +26,10 @@ JSON = dict[str, Any]
 LIMITS = Limits(first_byte_timeout_s=5, idle_timeout_s=5, retries=0)
 
 
+# A model of which nobody knows that it takes no images.
+SEEING = "unheard-of"
+
+
 KEY = "sk-planted-5d1e7a9b3c2f4e60"
 
 
@@ -99,9 +103,13 @@ def gateway_at(
 
 @asynccontextmanager
 async def stage(
-    *script: Entry, limits: Limits = LIMITS, strict: bool = True, **settings: Any
+    *script: Entry,
+    limits: Limits = LIMITS,
+    strict: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Gateway, ScriptedProvider]]:
-    async with ScriptedProvider(script, strict=strict) as provider, ProviderClient(limits) as c:
+    served = ScriptedProvider(script, strict=strict, models=["gpt-oss-120b", SEEING])
+    async with served as provider, ProviderClient(limits) as c:
         yield gateway_at(provider.base_url, c, **settings), provider
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyturn.translate.fold import fold
 from support.provider_streams import Called, Script, scripts
-from support.turns import PROFILE, one_by_one, run_blocks, split_at, told
+from support.turns import PROFILE, chunk, one_by_one, run_blocks, split_at, sse_stream, told
 
 JSON = dict[str, Any]
 
@@ -53,6 +54,24 @@ def test_an_answer_that_was_cut_off_is_incomplete_and_told_as_far_as_it_came(
             assert item["status"] == ("completed" if meant.whole else "incomplete")
     if script.items and script.items[-1][0] != "call":
         assert response["output"][-1]["status"] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '<tool_call>{"name": "shell", "arguments": {"cmd": "rm -r x"}}</tool_call>',
+        "<function=shell><parameter=cmd>rm -r x</parameter></function>",
+        '{"name": "shell", "arguments": {"cmd": "rm -r x"}}',
+        'to=functions.shell {"cmd": "rm -r x"}',
+    ],
+    ids=["Hermes", "Qwen", "JSON", "Harmony"],
+)
+@given(cuts=st.lists(st.integers(0, 200), max_size=5))
+def test_a_call_that_is_written_as_text_stays_text_f49(words: str, cuts: list[int]) -> None:
+    """The model may be quoting, and what it quotes must not run."""
+    deltas = [chunk({"content": piece.decode()}) for piece in split_at(words.encode(), cuts)]
+    run = run_blocks([sse_stream(*deltas, chunk({}, "stop"))])
+    assert [told(item) for item in run.check()["output"]] == [[("text", words)]]
 
 
 @settings(max_examples=120, deadline=None)

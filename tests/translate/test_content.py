@@ -293,6 +293,29 @@ def test_an_image_in_the_output_is_never_text_for_a_text_only_model_f10_f11() ->
     assert reported(adaptations) == [("content.image_left_out", "output[1]", True)]
 
 
+PRINTED = "data:image/png;base64," + "iVBORw0KGgo1" * 3000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(PRINTED, id="a string"),
+        pytest.param([text(PRINTED)], id="a part"),
+        pytest.param({"stdout": PRINTED}, id="an object"),
+    ],
+)
+def test_a_picture_that_a_tool_prints_is_cut_out_of_its_output_f10_f12(value: Any) -> None:
+    words, media, adaptations = output(value)
+    assert "data:image/png;base64,[36,000 characters of base64 of image/png left out]" in words
+    assert len(words) < 200
+    assert media == []
+    assert ("content.base64_left_out", "output", True) in reported(adaptations)
+
+
+def test_base64_that_a_user_writes_is_left_alone() -> None:
+    assert convert(PRINTED) == ([{"type": "text", "text": PRINTED}], [])
+
+
 # ---------------------------------------------------------------- what is refused
 
 

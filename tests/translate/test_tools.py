@@ -182,6 +182,19 @@ def test_a_namespaced_tool_is_called_by_both_its_names_and_found_again_f25() -> 
     ]
 
 
+@pytest.mark.parametrize("reserved", ["collaboration", "multi_agent_v1"])
+def test_a_tool_of_a_reserved_namespace_comes_back_under_its_own_name_f28(reserved: str) -> None:
+    """Codex matches name, namespace and schema: what is changed for a provider is changed back."""
+    schema = {"type": "object", "properties": {"message": {"type": "string"}}}
+    tool = namespace(reserved, function("spawn_agent", parameters=schema))
+    converted, _ = convert(tool)
+    (declaration,) = converted.declared
+    assert declaration["function"]["parameters"] == schema
+    found = converted.map.resolve(declaration["function"]["name"])
+    assert found is not None
+    assert (found.namespace, found.name) == (reserved, "spawn_agent")
+
+
 def test_the_namespace_functions_means_none_f26() -> None:
     converted, adaptations = convert(namespace("functions", custom("exec")))
     assert converted.map.resolve("exec") == Tool("exec", ToolKind.CUSTOM, "exec", "")

@@ -72,16 +72,23 @@ async def test_the_key_goes_where_the_profile_says(
     assert "x-own: yes" in head
 
 
-async def test_a_system_proxy_is_not_asked_for_this_machine(
-    provider: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_system_proxy_is_not_asked_for_this_machine_f70(
+    provider: Any, ask: Any, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
 ) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     with closed_port() as port:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
         server = await provider(answer())
-        assert await ask(server.profile) == STREAM
+        profile = server.profile.replacing(
+            base_url=server.profile.base_url.replace("127.0.0.1", host)
+        )
+        assert await ask(profile) == STREAM
 
 
-async def test_a_system_proxy_is_asked_for_other_hosts(
+async def test_a_system_proxy_is_asked_for_other_hosts_f70(
     provider: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = await provider(answer())

@@ -29,6 +29,7 @@ from anyturn.codex.launch import (
     codex_home,
     find_codex,
     overrides,
+    past_proxies,
     writing_default,
 )
 from anyturn.config import Settings
@@ -103,7 +104,11 @@ async def _run_codex(settings: Settings, routing: Routing, binary: Path, args: l
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         try:
             process = await asyncio.create_subprocess_exec(
-                binary, *overrides(gateway.base_url, model), *writing, *args
+                binary,
+                *overrides(gateway.base_url, model),
+                *writing,
+                *args,
+                env=past_proxies(os.environ),
             )
         except OSError as error:
             _give_up(f"Codex cannot be started: {binary}: {error.strerror}.")

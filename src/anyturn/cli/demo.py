@@ -19,7 +19,7 @@ from rich.syntax import Syntax
 from anyturn.cli.demo_view import TwoWires
 from anyturn.cli.loop import run
 from anyturn.cli.screen import error_screen, picture, screen
-from anyturn.codex.launch import find_codex, overrides
+from anyturn.codex.launch import find_codex, overrides, past_proxies
 from anyturn.config import load_settings
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import running
@@ -125,7 +125,7 @@ async def _run_agent(binary: Path | None, base_url: str, workspace: Path, codex_
         "--dangerously-bypass-approvals-and-sandbox",
         PROMPT,
         cwd=workspace,
-        env={**os.environ, "CODEX_HOME": str(codex_home)},
+        env={**past_proxies(os.environ), "CODEX_HOME": str(codex_home)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

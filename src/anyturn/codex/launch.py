@@ -11,6 +11,8 @@ from pathlib import Path
 CODEX_VERSION = "0.169.0"
 _CACHED = Path(".cache", "codex", CODEX_VERSION, "node_modules", ".bin", "codex")
 
+_THIS_MACHINE = ("127.0.0.1", "localhost")
+
 # Without the last override, which is for a gateway that ends with Codex.
 _SHOWN = 8
 
@@ -35,6 +37,21 @@ def find_codex(environ: Mapping[str, str], cwd: Path) -> Path | None:
 def codex_home(environ: Mapping[str, str]) -> Path:
     """Codex's own folder: `CODEX_HOME`, else `.codex` in the home folder."""
     return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
+
+
+def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for a Codex that reaches this machine itself, not through a system proxy.
+
+    Codex asks the proxy of HTTP_PROXY for 127.0.0.1 too, which then answers in the gateway's
+    place (F70).
+    """
+    bypassed = {}
+    for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
+        hosts = environ.get(name) or environ.get(other, "")
+        # A star means every host, and for some programs only where it stands alone.
+        named = hosts if hosts == "*" else ",".join(filter(None, (hosts, *_THIS_MACHINE)))
+        bypassed[name] = named
+    return {**environ, **bypassed}
 
 
 def overrides(base_url: str, model: str) -> list[str]:

@@ -14,6 +14,7 @@ import anyturn
 from anyturn.codex.catalogue import Catalogue
 from anyturn.errors import Fault, Kind, TurnError
 from anyturn.gateway import BROKEN, Gateway
+from anyturn.server.absent import why_absent
 from anyturn.server.body import read_body
 from anyturn.server.dialect import dialect_of
 from anyturn.server.sinks import Collected, EventStream
@@ -43,7 +44,7 @@ class Server:
         self._keepalive_s = keepalive_s
 
     def app(self) -> web.Application:
-        """The aiohttp application. Run it with `handler_cancellation` and without decompression."""
+        """The aiohttp application. Run it behind `connections.Listener`."""
         app = web.Application(
             middlewares=[errors_in_envelopes], client_max_size=self._max_body_bytes
         )
@@ -118,7 +119,7 @@ async def errors_in_envelopes(request: web.Request, handler: _Handler) -> web.St
             log.info("%s %s refused: %s", request.method, request.path, error.message)
         return error_response(error)
     except web.HTTPNotFound:
-        message = f"There is nothing at {request.path}. Routes: {', '.join(_ROUTES)}."
+        message = f"{why_absent(request.path)} Routes: {', '.join(_ROUTES)}."
         return error_response(TurnError(Kind.NOT_FOUND, message))
     except web.HTTPMethodNotAllowed as refused:
         allowed = ", ".join(sorted(refused.allowed_methods))

@@ -14,6 +14,7 @@ from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
 from anyturn.routing import Routing
 from anyturn.server.app import Server
+from anyturn.server.connections import Listener
 from anyturn.upstream import Limits, ProviderClient
 
 _FAREWELL_S = 1.0
@@ -58,29 +59,34 @@ async def running(
             max_body_bytes=settings.max_body_bytes,
             keepalive_s=settings.keepalive_s,
         )
-        runner = web.AppRunner(
-            server.app(),
-            # Without this a client that leaves is not noticed while the provider is silent.
-            handler_cancellation=True,
-            # Bodies are decoded by us: zstd, and with a limit on what they unfold to (F65).
-            auto_decompress=False,
-            # The turns had their time before; this is for what else is open.
-            shutdown_timeout=_FAREWELL_S,
-            access_log=None,
-        )
-        await runner.setup()
-        try:
-            port = await _listen(runner, settings.host, settings.port)
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            yield Running(f"http://{host}:{port}/v1", port, client)
-        finally:
-            for site in runner.sites:
-                await site.stop()
-            await gateway.close(settings.shutdown_timeout_s)
-            await runner.cleanup()
+        async with _started(server.app()) as runner:
+            try:
+                port = await _listen(runner, settings.host, settings.port)
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                yield Running(f"http://{host}:{port}/v1", port, client)
+            finally:
+                for site in runner.sites:
+                    await site.stop()
+                await gateway.close(settings.shutdown_timeout_s)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+@asynccontextmanager
+async def _started(app: web.Application) -> AsyncIterator[web.BaseRunner]:
+    """Run the application behind our own connections; leaving it closes them."""
+    application = web.AppRunner(app)
+    await application.setup()
+    assert application.server is not None
+    # The turns had their time before; this is for what else is open.
+    runner = web.ServerRunner(Listener(application.server), shutdown_timeout=_FAREWELL_S)
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+        await application.cleanup()
+
+
+async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
     try:
         await site.start()

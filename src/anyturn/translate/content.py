@@ -14,6 +14,7 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.residual_base64 import cut_base64
 from anyturn.wire.profile import Profile
 
 _TEXT_TYPES = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
@@ -204,18 +205,28 @@ def convert_output(
 ) -> tuple[str, list[dict[str, Any]]]:
     """A tool's output as the text of its tool message, and the media that must follow it.
 
-    Chat tool messages hold text only (F10). An output that is neither a string nor a list of
-    parts is kept as JSON text (F12): the chunks of a `shell_call_output`, for instance. Raises
-    `TurnError` (INVALID_REQUEST) for a part of unknown type or form.
+    Chat tool messages hold text only (F10), and long base64 is no text. An output that is neither
+    a string nor a list of parts is kept as JSON text (F12): the chunks of a `shell_call_output`,
+    for instance. Raises `TurnError` (INVALID_REQUEST) for a part of unknown type or form.
     """
     if isinstance(output, str):
-        return output, []
+        return _without_base64(output, place, adaptations), []
     if not isinstance(output, list) or not all(isinstance(p, dict) and "type" in p for p in output):
         adaptations.note("content.output_as_json", place, "neither text nor parts; sent as JSON")
-        return msgspec.json.encode(output).decode(), []
+        return _without_base64(msgspec.json.encode(output).decode(), place, adaptations), []
     parts = convert_content(output, place, profile, adaptations)
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    text = _without_base64(text, place, adaptations)
     media = [part for part in parts if part["type"] != "text"]
     if media and not text:
         text = "[the content follows in the next message]"
     return text, media
+
+
+def _without_base64(text: str, place: str, adaptations: Adaptations) -> str:
+    kept, left_out = cut_base64(text)
+    if left_out:
+        adaptations.loss(
+            "content.base64_left_out", place, f"{left_out:,} characters of base64 were left out"
+        )
+    return kept
