@@ -19,6 +19,7 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.routing import Routing, Target
 from anyturn.translate.adaptations import Adaptation, refuse_losses
+from anyturn.translate.chat_to_compaction import ChatToCompaction
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
 from anyturn.translate.image_refusals import refuses_images, without_images
@@ -72,7 +73,7 @@ class Turn(msgspec.Struct):
     target: Target
     chat: ChatRequest
     chat_body: bytes
-    machine: ChatToResponses
+    machine: ChatToResponses | ChatToCompaction
     opening: list[r.Event]
     """The first two events, until they are sent: an answer may still become an HTTP error."""
     started_at: float
@@ -145,7 +146,7 @@ class Gateway:
             created_at=_now(),
             model=request.get("model") or target.model,
         )
-        machine = ChatToResponses(
+        answer = ChatToResponses(
             snapshot,
             chat.tools,
             target.profile,
@@ -156,6 +157,8 @@ class Gateway:
             request_bytes=len(body),
             adaptations=chat.adaptations,
         )
+        profile = target.profile
+        machine = ChatToCompaction(answer, profile, new_id=_new_id) if chat.compacts else answer
         opening = machine.start()
         return Turn(turn_id, request, target, chat, body, machine, opening, time.monotonic())
 

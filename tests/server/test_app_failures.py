@@ -82,6 +82,7 @@ async def test_a_reference_that_only_a_store_could_resolve_is_refused(stage: Any
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("DELETE", "/v1/responses", 405, "method_not_allowed"),
         ("PUT", "/responses", 405, "method_not_allowed"),
+        ("GET", "/v1/responses/compact", 405, "method_not_allowed"),
         ("POST", "/v1/models", 405, "method_not_allowed"),
         ("POST", "/health", 405, "method_not_allowed"),
         ("PATCH", "/health", 405, "method_not_allowed"),

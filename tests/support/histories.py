@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from anyturn.translate.compaction import read_summary, seal_summary
 from support.chat_items import message, reasoned
 
 JSON = dict[str, Any]
@@ -86,7 +87,7 @@ KINDS = [
     *["function_call", "function_call", "function_call_output", "function_call_output"],
     *["custom_tool_call", "custom_tool_call_output", "local_shell_call", "shell_call"],
     *["shell_call_output", "tool_search_call", "tool_search_output", "agent_message"],
-    *["web_search_call", "additional_tools", "again"],
+    *["web_search_call", "additional_tools", "compaction", "again"],
 ]
 
 
@@ -101,6 +102,8 @@ def items(draw: st.DrawFn, mark: Marker, before: list[JSON]) -> JSON:
         return message(kind, content, id=draw(ITEM_IDS))
     if kind == "sealed":
         return {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+    if kind == "compaction":
+        return {"type": kind, "id": draw(ITEM_IDS), "encrypted_content": seal_summary(mark())}
     if kind == "reasoning":
         return {**reasoned(mark.noisy()), "id": draw(ITEM_IDS)}
     if kind == "agent_message":
@@ -134,6 +137,8 @@ def markers(item: JSON) -> set[str]:
     """What must not be lost. Reasoning is kept or not by the provider's rules."""
     if item["type"] == "reasoning":
         return set()
+    if item["type"] == "compaction":
+        return {read_summary(item["encrypted_content"])[0]}
     return set(re.findall(r"mark\d{4}", msgspec.json.encode(item).decode()))
 
 

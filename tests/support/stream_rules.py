@@ -71,6 +71,7 @@ _ITEM_MEMBERS = {
     "local_shell_call": {"id", "call_id", "action", "status"},
     "shell_call": {"id", "call_id", "action", "status"},
     "apply_patch_call": {"id", "call_id", "operation", "status"},
+    "compaction": {"id", "encrypted_content"},
 }
 # The member of a call whose text comes in events; other calls come whole.
 _STREAMED = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -220,6 +221,9 @@ class _Stream:
             self._check_failed(response["error"])
         else:
             _hold("I1", self._open is None, "an item is still open")
+        if any(item["type"] == "compaction" for item in response["output"]):
+            _hold("F61", len(response["output"]) == 1, "a compaction stands alone")
+            _hold("F61", whole, "a compaction comes from a completed turn")
         if whole:
             states = {item.get("status", "completed") for item in response["output"]}
             _hold("I6", states <= {"completed"}, f"completed with items that are {states}")
@@ -250,10 +254,11 @@ class _Stream:
         if "call_id" in item:
             _hold("I3", item["call_id"] not in self._call_ids, "a call_id is used twice")
             self._call_ids.add(item["call_id"])
-        _hold("shape", item.get("status") == "in_progress", "an item opens in progress")
+        if item["type"] != "compaction":
+            _hold("shape", item.get("status") == "in_progress", "an item opens in progress")
         for name in ("content", "summary"):
             _hold("shape", not item.get(name), f"an item opens without {name}")
-        payload = _STREAMED.get(item["type"])
+        payload = {**_STREAMED, "compaction": "encrypted_content"}.get(item["type"])
         _hold("shape", payload is None or not item[payload], f"an item opens with empty {payload}")
         self._ids.add(item["id"])
         self._opened += 1
@@ -267,6 +272,11 @@ class _Stream:
         _hold("I2", event["output_index"] == state.index, "done under another index")
         for name in ("id", "type", "call_id", "name", "role", "namespace"):
             _hold("I3", item.get(name) == state.announced.get(name), f"{name} changed on the way")
+        if item["type"] == "compaction":
+            _hold("F61", bool(item["encrypted_content"]), "a compaction of nothing")
+            self._done.append(item)
+            self._open = None
+            return
         _hold("shape", item.get("status") in ("completed", "incomplete"), "done and in progress")
         if item["type"] in ("message", "reasoning"):
             _check_parts(state.content, item.get("content", []))

@@ -156,6 +156,52 @@ def test_a_stream_that_breaks_a_rule_is_found(
     assert str(caught.value).startswith(f"{rule}:")
 
 
+@pytest.mark.parametrize(
+    ("rule", "damage"),
+    [
+        pytest.param(
+            "shape", change(ADDED, "item", "encrypted_content", to="a"), id="opens with content"
+        ),
+        pytest.param("shape", remove(FINISHED, "item", "encrypted_content"), id="no content"),
+        pytest.param("F61", change(FINISHED, "item", "encrypted_content", to=""), id="empty"),
+        pytest.param("I3", change(FINISHED, "item", "id", to="cmp_9"), id="id changes"),
+        pytest.param("I4", change("completed", "response", "output", to=[]), id="empty output"),
+    ],
+)
+def test_a_compaction_that_breaks_a_rule_is_found(
+    rule: str, damage: Callable[[Events], None]
+) -> None:
+    events = run_chunks(chunk({"content": "It ran."}, "stop"), compacts=True).decoded
+    damage(events)
+    with pytest.raises(Broken) as caught:
+        check_stream(events)
+    assert str(caught.value).startswith(f"{rule}:")
+
+
+def test_a_compaction_stands_alone_and_comes_from_a_completed_turn() -> None:
+    events = run_chunks(chunk({"content": "It ran."}, "stop"), compacts=True).decoded
+    first, (added, done), last = events[:2], events[2:4], events[4]
+    again = [copy.deepcopy(event) for event in (added, done)]
+    for event in again:
+        event["output_index"] = 1
+        event["item"]["id"] = "cmp_2"
+    twice = [*first, added, done, *again, copy.deepcopy(last)]
+    twice[-1]["response"]["output"].append(again[1]["item"])
+    renumber(twice)
+    with pytest.raises(Broken, match="F61: a compaction stands alone"):
+        check_stream(twice)
+    cut = copy.deepcopy(events)
+    cut[-1]["type"] = "response.incomplete"
+    reason = {"reason": "max_output_tokens"}
+    cut[-1]["response"] |= {
+        "status": "incomplete",
+        "completed_at": None,
+        "incomplete_details": reason,
+    }
+    with pytest.raises(Broken, match="F61: a compaction comes from a completed turn"):
+        check_stream(cut)
+
+
 def test_a_good_stream_is_not_blamed(good: Events) -> None:
     assert check_stream(good)["status"] == "completed"
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.chat_to_compaction import ChatToCompaction
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
 from anyturn.translate.snapshot import response_snapshot
@@ -34,13 +35,14 @@ TOOLS: list[JSON] = [
         ],
     },
 ]
+Machine = ChatToResponses | ChatToCompaction
 REQUEST: JSON = {"model": "gpt-oss-120b", "instructions": "Be brief.", "tools": TOOLS}
 
 
 class Run:
     """What came of one provider stream."""
 
-    def __init__(self, machine: ChatToResponses, events: list[r.Event]) -> None:
+    def __init__(self, machine: Machine, events: list[r.Event]) -> None:
         self.machine = machine
         self.events = events
         self.wire = b"".join(map(r.encode_event, events))
@@ -72,19 +74,25 @@ def new_machine(
     summary: bool = False,
     seal: bool = False,
     request_bytes: int = 400,
-) -> ChatToResponses:
+    compacts: bool = False,
+) -> Machine:
     """A machine with a clock that stands still and ids that count."""
     numbers = count(1)
-    return ChatToResponses(
+
+    def new_id(prefix: str) -> str:
+        return f"{prefix}_new{next(numbers)}"
+
+    answer = ChatToResponses(
         response_snapshot(REQUEST, response_id="resp_1", created_at=1000, model="gpt-oss-120b"),
         tool_map(TOOLS if tools is None else tools),
         profile,
-        new_id=lambda prefix: f"{prefix}_new{next(numbers)}",
+        new_id=new_id,
         now=lambda: 1002,
         reasoning_as_summary=summary,
         seal_reasoning=seal,
         request_bytes=request_bytes,
     )
+    return ChatToCompaction(answer, profile, new_id=new_id) if compacts else answer
 
 
 def tool_map(tools: list[JSON]) -> ToolMap:
@@ -158,7 +166,7 @@ def told(item: JSON) -> Any:
     return ("function", item["name"], namespace, item["arguments"])
 
 
-def _translate(machine: ChatToResponses, frames: list[Read]) -> list[r.Event]:
+def _translate(machine: Machine, frames: list[Read]) -> list[r.Event]:
     events: list[r.Event] = []
     for frame in frames:
         if isinstance(frame, Frame):

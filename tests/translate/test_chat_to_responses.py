@@ -409,6 +409,32 @@ def test_a_call_cut_off_by_length_is_never_made_whole(
     assert (response["status"], item["arguments"], item["status"]) == ("incomplete", told, status)
 
 
+@pytest.mark.parametrize(
+    ("chunks", "phases"),
+    [
+        pytest.param([spoken(), last()], ["final_answer"], id="an answer"),
+        pytest.param([spoken(), shell(), last()], ["commentary"], id="words before a call"),
+        pytest.param([shell(), spoken(), last()], ["commentary"], id="words after a call"),
+        pytest.param(
+            [spoken("a"), chunk({"reasoning": "Hm"}), spoken("b"), last()],
+            ["commentary", "final_answer"],
+            id="words before reasoning",
+        ),
+        pytest.param(
+            [spoken(), chunk({"tool_calls": [{"index": 0}]}), last()],
+            ["final_answer"],
+            id="an empty place for a call",
+        ),
+        pytest.param([spoken(), last("length")], [None], id="words that were cut off"),
+    ],
+)
+def test_a_message_says_whether_the_model_goes_on_after_it_f52(
+    chunks: list[JSON], phases: list[str | None]
+) -> None:
+    output = run_chunks(*chunks).check()["output"]
+    assert [item.get("phase") for item in output if item["type"] == "message"] == phases
+
+
 def test_freeform_input_that_was_cut_off_is_withheld_and_reported() -> None:
     """F44: half a patch could be applied. What stands beside it is kept."""
     run = run_chunks(

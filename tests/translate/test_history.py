@@ -10,7 +10,8 @@ from hypothesis import given, settings
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
-from anyturn.translate.envelope import REASONING, seal
+from anyturn.translate.compaction import HEADING, seal_summary
+from anyturn.translate.envelope import COMPACTION, REASONING, seal
 from anyturn.translate.history import BRIDGE, UNKNOWN_OUTCOME
 from anyturn.wire.profile import Profile
 from support.chat_items import (
@@ -452,7 +453,7 @@ def test_a_message_that_only_calls_has_the_content_that_the_provider_wants_q71(e
 
 @pytest.mark.parametrize(
     "kind",
-    ["web_search_call", "mcp_call", "image_generation_call", "compaction", "acme:telemetry"],
+    ["web_search_call", "mcp_call", "image_generation_call", "acme:telemetry"],
 )
 def test_what_only_other_servers_know_is_left_out_and_reported(kind: str) -> None:
     assert rules(user(), {"type": kind}) == [("history.left_out", "input[1]", True)]
@@ -461,6 +462,43 @@ def test_what_only_other_servers_know_is_left_out_and_reported(kind: str) -> Non
 
 def test_additional_tools_are_no_message_f22() -> None:
     assert messages({"type": "additional_tools", "tools": []}, user()) == [USER]
+
+
+@pytest.mark.parametrize("kind", ["compaction", "context_compaction"])
+def test_a_compacted_history_is_a_user_message_at_its_place_f61(kind: str) -> None:
+    item = {"type": kind, "id": "cmp_1", "encrypted_content": seal_summary("It ran.")}
+    summary = {"role": "user", "content": f"{HEADING}\n\nIt ran."}
+    assert messages(user(), item, said("Good.")) == [USER, summary, assistant("Good."), CONTINUES]
+    assert messages(called(), item, output()) == [
+        assistant(None, chat_call()),
+        result(),
+        summary,
+    ]
+    assert rules(user(), item) == []
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        pytest.param({}, id="no blob"),
+        pytest.param({"encrypted_content": None}, id="null"),
+        pytest.param({"encrypted_content": 5}, id="a number"),
+        pytest.param({"encrypted_content": "gAAAAABo"}, id="OpenAI's"),
+        pytest.param({"encrypted_content": seal(REASONING, "a", {"text": "b"})}, id="reasoning"),
+        pytest.param({"encrypted_content": seal(COMPACTION, "", "text")}, id="another form"),
+        pytest.param({"encrypted_content": seal(COMPACTION, "", {"text": ""})}, id="no text"),
+        pytest.param({"encrypted_content": seal(COMPACTION, "", {"text": "a"})[:-1]}, id="damaged"),
+    ],
+)
+def test_a_compacted_history_that_cannot_be_read_is_reported_and_not_sent_f17(blob: JSON) -> None:
+    item = {"type": "compaction", "id": "cmp_1", **blob}
+    assert rules(user(), item) == [("compaction.unreadable", "input[1]", True)]
+    # What the model said in one go is not parted by it.
+    assert messages(user(), said("a"), item, called(), output()) == [
+        USER,
+        assistant("a", chat_call()),
+        result(),
+    ]
 
 
 def test_a_message_between_agents_is_a_marked_user_message() -> None:
@@ -505,9 +543,6 @@ def test_a_message_between_agents_is_a_marked_user_message() -> None:
             id="F15: item_reference",
         ),
         pytest.param({"id": "rs_1"}, Kind.UNKNOWN_REFERENCE, "input[1]", id="F15: without a type"),
-        pytest.param(
-            {"type": "compaction_trigger"}, Kind.UNSUPPORTED, "input[1]", id="compaction_trigger"
-        ),
     ],
 )
 def test_an_item_that_cannot_be_read_is_refused_by_place(item: Any, kind: Kind, param: str) -> None:

@@ -19,11 +19,13 @@ from anyturn.server.body import read_body
 from anyturn.server.dialect import dialect_of
 from anyturn.server.sinks import Collected, EventStream
 from anyturn.translate.adaptations import HEADER, header_value
+from anyturn.translate.compaction import with_trigger
+from anyturn.wire import responses as r
 from anyturn.wire.request import parse_request
 
 log = logging.getLogger("anyturn")
 
-_ROUTES = ("POST /v1/responses", "GET /v1/models", "GET /health")
+_ROUTES = ("POST /v1/responses", "POST /v1/responses/compact", "GET /v1/models", "GET /health")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -51,6 +53,7 @@ class Server:
         app.on_response_prepare.append(_sign)
         for prefix in ("/v1", ""):
             app.router.add_post(f"{prefix}/responses", self.create_response)
+            app.router.add_post(f"{prefix}/responses/compact", self.compact)
             app.router.add_get(f"{prefix}/responses", self.refuse_websocket, allow_head=False)
             app.router.add_get(f"{prefix}/models", self.list_models)
         app.router.add_get("/health", self.health)
@@ -64,6 +67,16 @@ class Server:
         if body.get("stream"):
             return await self._stream(request, body)
         return await self._answer(body)
+
+    async def compact(self, request: web.Request) -> web.StreamResponse:
+        """`POST /v1/responses/compact`: one compaction item for the whole input (F62)."""
+        body = parse_request(await read_body(request, self._max_body_bytes))
+        sink = Collected()
+        whole = await self._gateway.run(with_trigger(body), sink)
+        compacted = r.CompactedResponse(
+            id=whole.id, created_at=whole.created_at, output=whole.output, usage=whole.usage
+        )
+        return _json(compacted, headers=_adapted(sink))
 
     async def refuse_websocket(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/responses`: a WebSocket handshake gets 426, on which Codex posts (F66)."""
@@ -101,8 +114,11 @@ class Server:
     async def _answer(self, body: dict[str, Any]) -> web.StreamResponse:
         sink = Collected()
         response = await self._gateway.run(body, sink)
-        adapted = {HEADER: header_value(sink.adaptations)} if sink.adaptations else {}
-        return _json(response, headers=adapted)
+        return _json(response, headers=_adapted(sink))
+
+
+def _adapted(sink: Collected) -> dict[str, str]:
+    return {HEADER: header_value(sink.adaptations)} if sink.adaptations else {}
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:

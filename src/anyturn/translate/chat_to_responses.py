@@ -136,12 +136,14 @@ class ChatToResponses:
         if self.terminal is not None:
             return []
         self.error = error
-        envelope = error.envelope()["error"]
-        code, message = error.kind.code, error.message
-        events: list[r.Event] = [
-            r.StreamError(self._number(), code, message, envelope, error.param)
-        ]
-        return events + self._terminate(r.Failed, "failed", error=r.ErrorBody(code, message))
+        event = stream_error(error, self._number())
+        body = r.ErrorBody(event.code, event.message)
+        return [event, *self._terminate(r.Failed, "failed", error=body)]
+
+    @property
+    def called(self) -> list[str]:
+        """The names of the tools that the model called so far, as it wrote them."""
+        return [call.name for call in self._calls.values() if call.name]
 
     def _terminate(
         self, form: type[r.Completed | r.Incomplete | r.Failed], status: str, **members: Any
@@ -262,19 +264,22 @@ class ChatToResponses:
 
     def _on_call(self, signal: s.Call) -> list[r.Event]:
         self._characters += len(signal.arguments)
-        call = self._calls.get(signal.key)
-        events: list[r.Event] = []
+        call, events = self._calls.get(signal.key), []
+        is_new = call is None
         if call is None:
             if len(self._calls) >= MAX_CALLS:
                 return self.fail(self._broken(f"more than {MAX_CALLS} tool calls in one answer"))
             call = self._calls[signal.key] = CallState(signal.key)
-            events += self._begin(call)
         if signal.id and not call.provider_id:
             call.provider_id = signal.id
-        if signal.name and not call.name:
+        is_named = bool(signal.name and not call.name)
+        if is_named:
             call.name = signal.name
             call.tool = self._tools.resolve(signal.name)
-            events += self._advance()
+        if is_new:
+            events = self._begin(call)
+        elif is_named:
+            events = self._advance()
         if signal.arguments:
             events += call.add(signal.arguments, self._number)
         return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)
@@ -399,6 +404,12 @@ class ChatToResponses:
             call_id = self._new_id("call")
         self._call_ids.add(call_id)
         return call_id
+
+
+def stream_error(error: TurnError, number: int) -> r.StreamError:
+    """The event that comes before `response.failed`."""
+    envelope = error.envelope()["error"]
+    return r.StreamError(number, error.kind.code, error.message, envelope, error.param)
 
 
 def _is_named(item: ItemState) -> bool:

@@ -3,8 +3,8 @@
 Codex returns the `encrypted_content` of reasoning and compaction items verbatim on every later
 turn, also after a restart (codex-cli.md section 2.1): what a provider needs back travels there,
 and the gateway keeps nothing (G8). A seal names its kind, version and issuer and carries a
-checksum: what is foreign or damaged is recognised and never sent on (F17). It is no secret: the
-client sees the same text beside it.
+checksum: what is foreign or damaged is recognised and never sent on (F17). It is no secret: who has
+the client's files can read it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 REASONING = "reasoning"
+COMPACTION = "compaction"
 
 # A megabyte of reasoning is 200,000 tokens, more than any model thinks in one turn.
 MAX_BYTES = 1024 * 1024

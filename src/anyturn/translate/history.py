@@ -19,6 +19,7 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.built_in_tools import BUILT_INS, ToolKind, output_text
+from anyturn.translate.compaction import HEADING, SUMMARY_ITEMS, TRIGGER, read_summary
 from anyturn.translate.content import (
     as_string_or_parts,
     bad_field,
@@ -67,15 +68,13 @@ _SERVER_SIDE = frozenset(
         "mcp_list_tools",
         "mcp_approval_request",
         "mcp_approval_response",
-        "compaction",
-        "context_compaction",
         "configuration_update",
     }
 )
 # What the parts of Chat that are no text hold.
 _MEDIA = {"image_url": "image", "file": "file", "input_audio": "audio"}
-# Read elsewhere: its tools join the tool list.
-_ELSEWHERE = frozenset({"additional_tools"})
+# Read elsewhere: its tools join the tool list; what it asks for was seen before.
+_ELSEWHERE = frozenset({"additional_tools", TRIGGER})
 
 
 class _Call(NamedTuple):
@@ -171,6 +170,8 @@ class HistoryConverter:
             self._add_output(item, kind, place)
         elif kind == "agent_message":
             self._add_agent_message(item, place)
+        elif kind in SUMMARY_ITEMS:
+            self._add_summary(item, place)
         elif kind in _SERVER_SIDE or (kind and ":" in kind):
             self._adaptations.loss("history.left_out", place, f"{kind[:60]} has no place in a chat")
         elif kind not in _ELSEWHERE:
@@ -308,6 +309,15 @@ class HistoryConverter:
         )
         heading = f"[message from {item.get('author')} to {item.get('recipient')}]"
         self._add_user([{"type": "text", "text": heading}, *parts])
+
+    def _add_summary(self, item: dict[str, Any], place: str) -> None:
+        """Let the summary stand for the history that it replaced (F61)."""
+        summary, problem = read_summary(item.get("encrypted_content"))
+        if problem:
+            self._adaptations.loss("compaction.unreadable", place, problem)
+            return
+        self._close_assistant()
+        self._add_user([{"type": "text", "text": f"{HEADING}\n\n{summary}"}])
 
     # ---------------------------------------------------------------- writing the messages
 
@@ -554,14 +564,8 @@ def _unknown_item(item: dict[str, Any], kind: Any, place: str) -> TurnError:
             "gateway keeps no items yet. Send the items themselves (store: false).",
             param=place,
         )
-    if kind == "compaction_trigger":
-        return TurnError(
-            Kind.UNSUPPORTED,
-            f"{place} asks for compaction on the server, which this gateway does not offer yet. "
-            "Give the provider another name than 'OpenAI' in Codex, and Codex compacts by itself.",
-            param=place,
-        )
-    known = sorted({"message", "reasoning", *_CALLS, *_OUTPUTS, *_SERVER_SIDE, *_ELSEWHERE})
+    own = {"message", "reasoning", *SUMMARY_ITEMS}
+    known = sorted({*own, *_CALLS, *_OUTPUTS, *_SERVER_SIDE, *_ELSEWHERE})
     return TurnError(
         Kind.INVALID_REQUEST,
         f"Invalid request: {place}.type {str(kind)[:60]!r} is not an item type. "

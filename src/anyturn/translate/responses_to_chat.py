@@ -12,6 +12,11 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.compaction import (
+    as_summary_request,
+    asks_for_compaction,
+    settle_summary_request,
+)
 from anyturn.translate.content import bad_field
 from anyturn.translate.history import HistoryConverter, Message
 from anyturn.translate.tool_choice import apply_tool_choice, limit_calls, read_tool_choice
@@ -60,6 +65,8 @@ class ChatRequest(msgspec.Struct):
     body: dict[str, Any]
     tools: ToolMap
     adaptations: Adaptations
+    compacts: bool = False
+    """Whether the answer is a summary that becomes a compaction item."""
 
     def encode(self) -> bytes:
         """The body's bytes: the same for the same request (I9)."""
@@ -75,6 +82,8 @@ def convert_request(request: dict[str, Any], profile: Profile, model: str) -> Ch
     _refuse_what_needs_memory(request)
     adaptations = Adaptations()
     items = _input_items(request)
+    if compacts := asks_for_compaction(items):
+        request, items = as_summary_request(request, items, adaptations)
     tools = _collect_tools(request, items, profile, adaptations)
     messages = HistoryConverter(tools.map, profile, adaptations).convert(
         request.get("instructions") or "", items
@@ -92,7 +101,9 @@ def convert_request(request: dict[str, Any], profile: Profile, model: str) -> Ch
     _add_limit(body, request, profile)
     _add_parameters(body, request, profile, adaptations)
     body.update(profile.extra_body)
-    return ChatRequest(body, tools.map, adaptations)
+    if compacts:
+        settle_summary_request(body, profile.developer_role)
+    return ChatRequest(body, tools.map, adaptations, compacts)
 
 
 def _refuse_what_needs_memory(request: dict[str, Any]) -> None:

@@ -126,7 +126,18 @@ class ApplyPatchCall(msgspec.Struct, tag="apply_patch_call", frozen=True):
 
 
 BuiltInCall: TypeAlias = ToolSearchCall | LocalShellCall | ShellCall | ApplyPatchCall
-Item: TypeAlias = MessageItem | ReasoningItem | FunctionCall | CustomToolCall | BuiltInCall
+
+
+class CompactionItem(msgspec.Struct, tag="compaction", frozen=True):
+    """What stands for a whole history from now on. The schema has no `status` (section 2.2)."""
+
+    id: str
+    encrypted_content: str
+
+
+Item: TypeAlias = (
+    MessageItem | ReasoningItem | FunctionCall | CustomToolCall | BuiltInCall | CompactionItem
+)
 
 # ---------------------------------------------------------------- the response object
 
@@ -201,6 +212,16 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float = 1.0
     truncation: str = "disabled"
     usage: Usage | None = None
+
+
+class CompactedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `POST /responses/compact` (responses-api.md section 2.8)."""
+
+    id: str
+    object: str = "response.compaction"
+    created_at: int
+    output: tuple[Item, ...]
+    usage: Usage | None
 
 
 # ---------------------------------------------------------------- events
