@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The adapters know the core, and not each other.
     "providers": {"errors", "wire"},
     "upstream": _CORE,
+    "store": {"wire", "errors"},
     "config": {*_CORE, "providers"},
     "routing": {*_CORE, "providers", "config"},
     "gateway": {*_CORE, "upstream", "providers", "config", "routing"},

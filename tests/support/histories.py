@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from anyturn.translate.compaction import read_summary, seal_summary
+from anyturn.translate.envelope import REASONING, seal
 from support.chat_items import message, reasoned
 
 JSON = dict[str, Any]
@@ -21,6 +22,25 @@ NAMES = st.sampled_from(["f", "apply_patch", "x" * 70])
 NAMESPACES = st.sampled_from([None, "functions", "mcp__tiny"])
 ITEM_IDS = st.sampled_from([None, "", "msg_1", "item_1", "fc_1"])
 NOISE = st.sampled_from(["", " ", "\n", "ü", "\U0001f600", '"}', "</developer>", "\0"])
+
+
+# What a provider wants back, damaged and of others too.
+SECRET = {"type": "reasoning.encrypted", "data": "x", "id": "rs_1"}
+SIGNATURE = {"google": {"thought_signature": "s"}}
+BLOBS = st.just("gAAAA") | st.builds(
+    lambda issuer, content: seal(REASONING, issuer, content),
+    st.sampled_from(["openrouter-like", "generic", "deepseek-like", "another"]),
+    st.sampled_from(
+        [
+            {"text": "Hm"},
+            {"text": "Hm", "details": [SECRET]},
+            {"details": [SECRET, {**SECRET, "id": "rs_2"}]},
+            {"calls": {"c1": SIGNATURE, "call_\u00fc": SIGNATURE}},
+            {"message": SIGNATURE},
+            {"details": "x"},
+        ]
+    ),
+)
 
 
 class Marker:
@@ -101,7 +121,7 @@ def items(draw: st.DrawFn, mark: Marker, before: list[JSON]) -> JSON:
         content = draw(contents(mark, kind != "assistant", form))
         return message(kind, content, id=draw(ITEM_IDS))
     if kind == "sealed":
-        return {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+        return {"type": "reasoning", "summary": [], "encrypted_content": draw(BLOBS)}
     if kind == "compaction":
         return {"type": kind, "id": draw(ITEM_IDS), "encrypted_content": seal_summary(mark())}
     if kind == "reasoning":

@@ -54,6 +54,13 @@ PROFILES = [
         json_schema=False,
     ),
     Profile(name="groq-like", assistant_empty="omit", parallel_tool_calls="force_false"),
+    Profile(
+        name="openrouter-like",
+        reasoning_out="reasoning_details",
+        reasoning_text_out="reasoning",
+        reasoning_replay="always",
+        missing_signature="skip",
+    ),
 ]
 
 
@@ -83,7 +90,8 @@ def _rules(profile: Profile) -> Rules:
         content_required=profile.assistant_empty != "omit",
         request_fields=REQUEST_FIELDS | optional | {profile.max_tokens_field},
         message_fields=frozenset(
-            {"role", "content", "tool_calls", "tool_call_id", profile.reasoning_out or "role"}
+            {"role", "content", "tool_calls", "tool_call_id", "extra_content"}
+            | {profile.reasoning_out, profile.reasoning_text_out} - {""}
         ),
     )
 
@@ -137,7 +145,12 @@ def _form_refusals(message: JSON, profile: Profile) -> Iterator[str]:
         taken = {"text", *_media(profile)}
         if unknown := {part["type"] for part in content} - taken:
             yield f"unknown variant {unknown}"  # F11
-    for call in message.get("tool_calls", ()):
+    if {"reasoning", "reasoning_details"} <= message.keys():
+        yield "the same reasoning twice"  # Q18
+    calls = message.get("tool_calls", ())
+    if profile.missing_signature and calls and not any("extra_content" in call for call in calls):
+        yield "Function call is missing a thought_signature"  # Q24
+    for call in calls:
         yield from _id_refusals(call["id"], profile)
 
 

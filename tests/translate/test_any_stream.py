@@ -135,6 +135,35 @@ def test_a_provider_that_thinks_in_tags_changes_none_of_this(
         assert calls == [_meant(item, cut=cut) for item in shown if item[0] == "call"]
 
 
+SECRET = {"type": "reasoning.encrypted", "data": "x", "id": "rs_1"}
+CARRIED: list[JSON] = [
+    {"reasoning_details": [SECRET]},
+    {"reasoning_details": [{"type": "reasoning.text", "signature": "s"}]},
+    {"extra_content": {"google": {"thought_signature": "s"}}},
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(scripts(), st.lists(st.tuples(st.integers(0, 20), st.sampled_from(CARRIED)), max_size=4))
+def test_what_is_carried_changes_nothing_else(
+    script: Script, carried: list[tuple[int, JSON]]
+) -> None:
+    """G8: at most one item more, and it is the last."""
+    plain = run_blocks([script.stream()])
+    for place, delta in carried:
+        if place < len(script.deltas):
+            script.deltas[place] = {**script.deltas[place], **delta}
+    run = run_blocks([script.stream()], seal=True)
+    response = run.check()
+    assert response["status"] == plain.machine.terminal.response.status
+    items = run.done_items()
+    if items and items[-1]["type"] == "reasoning" and not told(items[-1]):
+        items.pop()
+    assert [told(item) for item in items] == [told(item) for item in plain.done_items()]
+    # Without a client that keeps it, nothing is carried.
+    assert run_blocks([script.stream()]).wire == plain.wire
+
+
 def _meant(item: tuple[Any, ...], *, cut: bool) -> Any:
     """What the script says that an item must tell."""
     kind, meant = item

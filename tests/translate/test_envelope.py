@@ -55,3 +55,18 @@ def test_a_bomb_is_not_unfolded():
     checksum = hashlib.sha256(f"reasoning.{packed}".encode()).hexdigest()[:16]
     with pytest.raises(Unsealable, match="larger"):
         unseal("reasoning", f"anyturn1.reasoning.{checksum}.{packed}")
+
+
+def test_content_that_is_nested_beyond_reason_is_not_sealed():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert seal("reasoning", "groq", nested) is None
+
+
+def test_a_seal_that_is_nested_beyond_reason_is_refused():
+    deep = b'["groq",' + b"[" * 100_000 + b"]" * 100_000 + b"]"
+    packed = base64.urlsafe_b64encode(zlib.compress(deep)).decode()
+    checksum = hashlib.sha256(f"reasoning.{packed}".encode()).hexdigest()[:16]
+    with pytest.raises(Unsealable, match="damaged"):
+        unseal("reasoning", f"anyturn1.reasoning.{checksum}.{packed}")

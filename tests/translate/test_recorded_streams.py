@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from anyturn.translate.reasoning_replay import unsealed
 from support.turns import Run, one_by_one, run_blocks, split_at
 
 JSON = dict[str, Any]
@@ -150,3 +151,17 @@ def test_citations_of_recorded_streams_are_flat() -> None:
     for annotation in cited:
         assert annotation.keys() >= {"type", "url", "title", "start_index", "end_index"}
         assert "url_citation" not in annotation
+
+
+@pytest.mark.parametrize("name", ["chat-claude-reasoning-details", "chat-claude-tool-reasoning"])
+def test_the_details_of_a_recorded_stream_are_one_signed_block(name: str) -> None:
+    """Q18: the signature comes last, on its own, and holds for the whole text."""
+    stream = stream_of(STREAMS / f"openrouter/{name}.sse")
+    said = Said(stream)
+    run = run_blocks([stream], tools=said.tools, seal=True)
+    blobs = [item.get("encrypted_content") for item in run.check()["output"]]
+    (thought,) = (unsealed(blob, "acme")[0] for blob in blobs if blob)
+    (detail,) = thought.details
+    assert detail["text"] == thought.text == said.reasoning
+    assert detail["signature"].encode() in stream
+    assert detail.keys() == {"type", "text", "signature", "format", "index"}

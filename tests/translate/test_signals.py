@@ -9,6 +9,8 @@ from anyturn.errors import Kind
 from anyturn.translate.signals import (
     Annotation,
     Call,
+    Details,
+    ExtraContent,
     Failure,
     Finish,
     Outcome,
@@ -17,6 +19,7 @@ from anyturn.translate.signals import (
     Signal,
     SignalReader,
     Text,
+    ThinkBlock,
     UsageSeen,
 )
 from anyturn.wire.chat import Chunk
@@ -25,6 +28,8 @@ from anyturn.wire.responses import Usage
 
 JSON = dict[str, Any]
 PROFILE = Profile(name="acme", title="Acme")
+SIGNED = {"google": {"thought_signature": "s"}}
+OTHER = {"vertex": {"thought_signature": "t"}}
 
 
 def read(*chunks: JSON, event: str = "") -> list[Signal]:
@@ -57,18 +62,33 @@ def said(delta: JSON, **members: Any) -> list[Signal]:
         ),
         pytest.param(
             {"reasoning_details": [{"type": "reasoning.text", "text": "a"}, {"summary": "b"}]},
-            [Reasoning("a"), Reasoning("b")],
+            [
+                Reasoning("a"),
+                Reasoning("b"),
+                Details([{"type": "reasoning.text", "text": "a"}, {"summary": "b"}]),
+            ],
             id="Q18 details alone",
         ),
         pytest.param(
             {"reasoning": "a", "reasoning_details": [{"text": "a"}]},
-            [Reasoning("a")],
+            [Reasoning("a"), Details([{"text": "a"}])],
             id="Q18 details beside the plain form",
         ),
         pytest.param(
             {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}, None, "y"]},
-            [],
+            [Details([{"type": "reasoning.encrypted", "data": "x"}, None, "y"])],
             id="Q18 encrypted details are not shown",
+        ),
+        pytest.param({"reasoning_details": {"text": "a"}}, [], id="Q18 details that are no list"),
+        pytest.param(
+            {"content": "a", "extra_content": SIGNED},
+            [Text("a"), ExtraContent(None, SIGNED)],
+            id="Q24 a signature of the message",
+        ),
+        pytest.param(
+            {"content": "a", "extra_content": {"google": {"thought": True}}},
+            [Text("a")],
+            id="Q24 no signature",
         ),
         pytest.param(
             {
@@ -110,6 +130,51 @@ def test_log_probabilities_go_with_their_text() -> None:
 
 
 # ---------------------------------------------------------------- calls
+
+
+@pytest.mark.parametrize(
+    ("of_delta", "of_calls", "extras"),
+    [
+        pytest.param(None, [SIGNED, None], [(0, SIGNED)], id="the first of parallel calls"),
+        pytest.param(None, [SIGNED, OTHER], [(0, SIGNED), (1, OTHER)], id="every call"),
+        pytest.param(SIGNED, [None, None], [(0, SIGNED)], id="on the delta"),
+        pytest.param(SIGNED, [OTHER, None], [(0, OTHER)], id="a call's own counts"),
+        pytest.param(None, ["x", {}], [], id="wrong types"),
+    ],
+)
+def test_the_extra_content_of_calls_is_told_q24(
+    of_delta: Any, of_calls: list[Any], extras: list[tuple[int, Any]]
+) -> None:
+    calls = [
+        {"index": n, "id": f"c{n}", "function": {"name": "f"}, "extra_content": extra}
+        for n, extra in enumerate(of_calls)
+    ]
+    told = said({"tool_calls": calls, "extra_content": of_delta})
+    assert told[:2] == [Call(0, "c0", "f", ""), Call(1, "c1", "f", "")]
+    assert told[2:] == [ExtraContent(*extra) for extra in extras]
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        (["<think>a</think>\n\nb"], [Reasoning("a"), ThinkBlock("", "\n\n"), Text("b")]),
+        (
+            ["\n<think>a</think>\n", "\nb", "c"],
+            [Reasoning("a"), ThinkBlock("\n", "\n\n"), Text("b"), Text("c")],
+        ),
+        (["<think>a</think>\n"], [Reasoning("a"), ThinkBlock("", "\n")]),
+        (["<think>a"], [Reasoning("a")]),
+        (["a"], [Text("a")]),
+    ],
+    ids=["whole", "in pieces", "nothing behind it", "never closed", "none"],
+)
+def test_a_think_block_is_told_when_it_is_closed_q19(
+    contents: list[str], expected: list[Signal]
+) -> None:
+    reader = SignalReader(PROFILE.replacing(think_tags=True))
+    chunks = [{"choices": [{"delta": {"content": content}}]} for content in contents]
+    told = [s for c in chunks for s in reader.read(msgspec.convert(c, Chunk))]
+    assert told + reader.close() == expected
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,23 @@ def test_nothing_but_the_block_and_blank_lines_is_left_out(content):
     kept = reasoning + answer
     without_tags = content.replace("<think>", "", 1).replace("</think>", "", 1)
     assert "".join(kept.split()) in {"".join(content.split()), "".join(without_tags.split())}
+
+
+@pytest.mark.parametrize(
+    ("content", "block"),
+    [
+        ("<think>so</think>Yes", ("", "")),
+        ("\n <think>so</think>\r\n\nYes", ("\n ", "\r\n\n")),
+        ("<think>so</think>\n", ("", "\n")),
+        ("<think>so", None),
+        ("Yes <think>so</think>", None),
+        ("<thi", None),
+    ],
+)
+def test_what_stood_around_the_block_is_kept(content, block):
+    """A provider that wants the block back gets it as it was (MiniMax, Q19)."""
+    for pieces in ([content], list(content)):
+        tags = ThinkTags()
+        for piece in pieces:
+            tags.feed(piece)
+        assert tags.block == block

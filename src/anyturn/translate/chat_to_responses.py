@@ -21,6 +21,7 @@ from anyturn.errors import Kind, TurnError
 from anyturn.translate import signals as s
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.built_in_tools import ToolKind
+from anyturn.translate.envelope import REASONING, seal
 from anyturn.translate.output_calls import CallState
 from anyturn.translate.output_items import (
     COMPLETED,
@@ -29,6 +30,7 @@ from anyturn.translate.output_items import (
     Place,
     ReasoningState,
 )
+from anyturn.translate.reasoning_carrier import ReasoningCarrier
 from anyturn.translate.tool_map import ToolMap
 from anyturn.translate.usage import estimate_usage
 from anyturn.wire import responses as r
@@ -70,6 +72,7 @@ class ChatToResponses:
         self._now = now
         self._as_summary = reasoning_as_summary
         self._sealed_for = profile.name if seal_reasoning else ""
+        self._carrier = ReasoningCarrier()
         self._request_bytes = request_bytes
         self._reader = s.SignalReader(profile)
         self._sequence = 0
@@ -80,6 +83,7 @@ class ChatToResponses:
         self._output: list[r.Item] = []
         self._opened = 0
         self._characters = 0
+        self._carried = 0
         self._usage: r.Usage | None = None
         self.finish: s.Finish | None = None
         self.adaptations = Adaptations() if adaptations is None else adaptations
@@ -122,6 +126,7 @@ class ChatToResponses:
             return events + self.fail(error)
         assert self.finish is not None
         events += self._close_all(self.finish.outcome is s.Outcome.COMPLETE)
+        events += self._carry()
         if self.finish.outcome is s.Outcome.COMPLETE:
             events += self._terminate(r.Completed, "completed", completed_at=self._now())
         else:
@@ -249,10 +254,32 @@ class ChatToResponses:
         if type(reasoning) is ReasoningState:
             events = reasoning.add(signal.text, self._number)
         else:
-            reasoning = ReasoningState(self._as_summary, self._sealed_for)
+            details = self._carrier.take_details()
+            reasoning = ReasoningState(self._as_summary, self._sealed_for, details)
             events = self._begin(reasoning)
             events += reasoning.add(signal.text, self._number)
         return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)
+
+    def _on_details(self, signal: s.Details) -> list[r.Event]:
+        if not self._sealed_for:
+            return []
+        tail = self._tail
+        holder = tail if isinstance(tail, ReasoningState) else self._carrier
+        return self._count_carried(holder.details.add(signal.pieces))
+
+    def _on_think_block(self, signal: s.ThinkBlock) -> list[r.Event]:
+        if isinstance(self._tail, ReasoningState):
+            self._tail.think = (signal.before, signal.gap)
+        return []
+
+    def _on_extra_content(self, signal: s.ExtraContent) -> list[r.Event]:
+        if not self._sealed_for:
+            return []
+        return self._count_carried(self._carrier.add_extra(signal.key, signal.extra))
+
+    def _count_carried(self, size: int) -> list[r.Event]:
+        self._carried += size
+        return [] if self._carried < MAX_ANSWER_CHARACTERS else self._too_long([])
 
     def _on_annotation(self, signal: s.Annotation) -> list[r.Event]:
         events: list[r.Event] = []
@@ -300,6 +327,9 @@ class ChatToResponses:
     _ON: ClassVar[dict[type, Callable[[ChatToResponses, Any], list[r.Event]]]] = {
         s.Text: _on_text,
         s.Reasoning: _on_reasoning,
+        s.Details: _on_details,
+        s.ThinkBlock: _on_think_block,
+        s.ExtraContent: _on_extra_content,
         s.RefusalText: _on_refusal,
         s.Annotation: _on_annotation,
         s.Call: _on_call,
@@ -350,6 +380,8 @@ class ChatToResponses:
             self.adaptations.note(
                 "arguments.repaired", f"output[{len(self._output)}]", ", ".join(head.repairs)
             )
+        if isinstance(head, ReasoningState) and head.is_unsealed:
+            self._report_unsealed()
         self._output.append(item)
         return events
 
@@ -378,6 +410,29 @@ class ChatToResponses:
                 status = INCOMPLETE if len(self._waiting) == 1 else COMPLETED
             events += self._close_head(status)
         return events
+
+    def _carry(self) -> list[r.Event]:
+        """Hand out what the provider wants back and no other item carries, when all is said."""
+        call_ids = {key: call.call_id for key, call in self._calls.items() if call.place}
+        content = self._carrier.content(call_ids)
+        sealed = seal(REASONING, self._sealed_for, content) if content else None
+        if self._carrier.is_too_large or (content and sealed is None):
+            self._report_unsealed()
+        if sealed is None:
+            return []
+        place = Place(self._new_id(ReasoningState.id_prefix), self._opened)
+        self._opened += 1
+        announced = r.ReasoningItem(place.item_id, status="in_progress")
+        item = r.ReasoningItem(place.item_id, encrypted_content=sealed, status=COMPLETED)
+        self._output.append(item)
+        return [
+            r.ItemAdded(place.index, announced, self._number()),
+            r.ItemDone(place.index, item, self._number()),
+        ]
+
+    def _report_unsealed(self) -> None:
+        what = f"too large to be carried: {self._profile.label} will not get it back"
+        self.adaptations.loss("reasoning.too_large", f"output[{len(self._output)}]", what)
 
     def _withhold(self, call: CallState) -> None:
         """Keep back the call at the head, which was never announced."""

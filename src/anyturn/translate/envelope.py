@@ -31,11 +31,14 @@ class Unsealable(ValueError):
 
 
 def seal(kind: str, issuer: str, content: Any) -> str | None:
-    """Pack JSON-like content; None when it is larger than `MAX_BYTES`.
+    """Pack JSON-like content; None when it is larger than `MAX_BYTES`, or nested beyond reason.
 
     The same content always gives the same text.
     """
-    data = msgspec.json.encode([issuer, content])
+    try:
+        data = msgspec.json.encode([issuer, content])
+    except RecursionError:
+        return None
     if len(data) > MAX_BYTES:
         return None
     packed = base64.urlsafe_b64encode(zlib.compress(data, 6)).decode()
@@ -58,7 +61,7 @@ def unseal(kind: str, text: str) -> tuple[str, Any]:
         issuer, content = msgspec.json.decode(_inflated(packed), type=tuple[str, Any])
     except Unsealable:
         raise
-    except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeError, ValueError):
+    except (binascii.Error, zlib.error, msgspec.DecodeError, ValueError, RecursionError):
         raise Unsealable("it is damaged") from None
     return issuer, content
 

@@ -26,10 +26,9 @@ from anyturn.translate.content import (
     convert_content,
     convert_output,
     join_texts,
-    part_text,
     text_of,
 )
-from anyturn.translate.envelope import REASONING, Unsealable, unseal
+from anyturn.translate.reasoning_replay import ReasoningReplay, Thoughts
 from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
 
@@ -89,7 +88,7 @@ class _Assistant:
     """What the model said in one go, gathered until something else follows."""
 
     def __init__(self) -> None:
-        self.reasoning: list[str] = []
+        self.reasoning = Thoughts()
         self.texts: list[str] = []
         self.calls: list[_Call] = []
         self.call_ids: set[str] = set()
@@ -106,6 +105,7 @@ class HistoryConverter:
         self._tools = tools
         self._profile = profile
         self._adaptations = adaptations
+        self._reasoning = ReasoningReplay(profile, adaptations)
         self._messages: list[Message] = []
         self._assistant = _Assistant()
         self._outputs: dict[str, deque[tuple[str, Any]]] = defaultdict(deque)
@@ -127,6 +127,7 @@ class HistoryConverter:
             self._add_item(item, f"input[{position}]")
         self._close_assistant()
         self._report_unused_outputs()
+        self._reasoning.report()
         if self._profile.merge_same_role:
             self._messages = _merge_users(self._messages)
         self._bridge_ends()
@@ -212,17 +213,10 @@ class HistoryConverter:
             self._add_developer(parts, place)
 
     def _add_reasoning(self, item: dict[str, Any], place: str) -> None:
-        """Take reasoning as this provider told it: sealed by us, else as the client shows it."""
-        self._open_assistant()
-        sealed, problem = _unsealed(item.get("encrypted_content"), self._profile.name)
-        visible = text_of(item.get("content"), f"{place}.content")
-        visible = visible or _joined_summary(item.get("summary"), f"{place}.summary")
-        if text := sealed or visible:
-            self._assistant.reasoning.append(text)
-        if problem and visible:
-            self._adaptations.note("reasoning.foreign", f"{place}.encrypted_content", problem)
-        elif problem:
-            self._adaptations.loss("reasoning.sealed", place, problem)
+        thought = self._reasoning.read(item, place)
+        if not thought.ends_an_answer:
+            self._open_assistant()
+        self._assistant.reasoning.add(thought)
 
     def _add_call(self, item: dict[str, Any], kind: str, place: str) -> None:
         self._open_assistant()
@@ -351,20 +345,11 @@ class HistoryConverter:
             message["content"] = "\n".join(said.texts)
         elif self._profile.assistant_empty != "omit":
             message["content"] = None if self._profile.assistant_empty == "null" else ""
-        self._add_replay(message, said)
+        calls = [(call.id, call.chat) for call in said.calls]
+        self._reasoning.add_to(message, said.reasoning, calls)
         if said.calls:
             message["tool_calls"] = [call.chat for call in said.calls]
         return message
-
-    def _add_replay(self, message: Message, said: _Assistant) -> None:
-        """Give the provider its reasoning back in its own field, where it wants it (F8, F9)."""
-        field, policy = self._profile.reasoning_out, self._profile.reasoning_replay
-        if not field or policy == "never" or (policy == "tool_turns" and not said.calls):
-            return
-        if said.reasoning:
-            message[field] = "\n".join(said.reasoning)
-        elif self._profile.reasoning_missing == "space":
-            message[field] = " "
 
     def _add_tool_message(self, call: _Call) -> list[Message]:
         """Append the output of a call; returns the media that must follow the whole round."""
@@ -519,26 +504,6 @@ def _is_same(one: Any, other: Any) -> bool:
     return all(
         one.get(key) == other.get(key) for key in one.keys() | other.keys() if key not in aside
     )
-
-
-def _unsealed(blob: Any, issuer: str) -> tuple[str, str]:
-    """The text in our own seal, or why there is none: foreign, damaged, another's (F17)."""
-    if not isinstance(blob, str) or not blob:
-        return "", ""
-    try:
-        sealed_for, content = unseal(REASONING, blob)
-    except Unsealable as error:
-        return "", f"the sealed reasoning was left out: {error}"
-    if sealed_for != issuer:
-        return "", f"the sealed reasoning was left out: it came from {sealed_for[:40]}"
-    text = content.get("text") if isinstance(content, dict) else None
-    return (text, "") if isinstance(text, str) else ("", "the sealed reasoning holds no text")
-
-
-def _joined_summary(summary: Any, place: str) -> str:
-    if not isinstance(summary, list):
-        return text_of(summary, place)
-    return "\n\n".join(part_text(part, f"{place}[{n}]") for n, part in enumerate(summary))
 
 
 def _merge_users(messages: list[Message]) -> list[Message]:

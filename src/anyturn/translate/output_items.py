@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from anyturn.translate.envelope import REASONING, seal
+from anyturn.translate.reasoning_details import ReasoningDetails
 from anyturn.wire import responses as r
 
 Number = Callable[[], int]
@@ -173,14 +174,21 @@ class ReasoningState:
 
     Codex and the AI SDK show only summaries; clients that did not ask for a summary expect the
     text of an open model as `reasoning_text` (responses-api.md sections 2.3 and 6.1). With
-    `sealed_for`, a provider's name, the item also carries its text in `encrypted_content`: clients
-    give that back verbatim, and the provider gets its own words again (F8, G8).
+    `sealed_for`, a provider's name, the item also carries its text and `details` in
+    `encrypted_content`: clients give that back verbatim, and the provider gets its own words again
+    (F8, G8). `think` is what stood around a <think> block in the content, where it was one (Q19).
     """
 
     id_prefix = "rs"
 
-    def __init__(self, as_summary: bool, sealed_for: str = "") -> None:
+    def __init__(
+        self, as_summary: bool, sealed_for: str = "", details: ReasoningDetails | None = None
+    ) -> None:
         self.place: Place | None = None
+        self.details = details or ReasoningDetails()
+        self.think: tuple[str, str] | None = None
+        self.is_unsealed = False
+        """Whether the seal was left out, because it would be too large."""
         self._as_summary = as_summary
         self._sealed_for = sealed_for
         self._texts: list[str] = []
@@ -230,8 +238,18 @@ class ReasoningState:
         return events, item
 
     def _seal(self, text: str) -> str | UnsetType:
-        sealed = seal(REASONING, self._sealed_for, {"text": text}) if self._sealed_for else None
-        return UNSET if sealed is None else sealed
+        if not self._sealed_for:
+            return UNSET
+        content: dict[str, Any] = {"text": text}
+        if details := self.details.whole():
+            content["details"] = details
+        if self.think is not None:
+            content["think"] = self.think
+        sealed = seal(REASONING, self._sealed_for, content)
+        if sealed is None or self.details.is_too_large:
+            self.is_unsealed = True
+            return UNSET
+        return sealed
 
     def _delta(self, text: str, place: Place, number: Number) -> r.Event:
         if self._as_summary:

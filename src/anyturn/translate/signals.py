@@ -13,7 +13,9 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.call_slots import CallSlots
 from anyturn.translate.failures import failure_from_chunk
+from anyturn.translate.reasoning_details import ENCRYPTED
 from anyturn.translate.think_tags import ThinkTags
+from anyturn.translate.thought_signatures import has_signature
 from anyturn.translate.usage import convert_usage
 from anyturn.wire.chat import Choice, Chunk, Delta, FunctionDelta, ToolCallDelta
 from anyturn.wire.profile import Profile
@@ -31,6 +33,26 @@ class Reasoning(msgspec.Struct, frozen=True, gc=False):
     """More of the model's reasoning."""
 
     text: str
+
+
+class Details(msgspec.Struct, frozen=True):
+    """Pieces of `reasoning_details`, as they came (Q18). Their text was told as `Reasoning`."""
+
+    pieces: list[Any]
+
+
+class ThinkBlock(msgspec.Struct, frozen=True):
+    """The reasoning so far stood in the content, as a <think> block between these (Q19)."""
+
+    before: str
+    gap: str
+
+
+class ExtraContent(msgspec.Struct, frozen=True):
+    """The `extra_content` of call `key`, or of the message: to be given back as it is (Q24)."""
+
+    key: int | None
+    extra: dict[str, Any]
 
 
 class RefusalText(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +104,17 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 Signal: TypeAlias = (
-    Text | Reasoning | RefusalText | Annotation | Call | Finish | UsageSeen | Failure
+    Text
+    | Reasoning
+    | Details
+    | ThinkBlock
+    | ExtraContent
+    | RefusalText
+    | Annotation
+    | Call
+    | Finish
+    | UsageSeen
+    | Failure
 )
 
 _OUTCOMES = {
@@ -142,8 +174,10 @@ class SignalReader:
         reasoning = delta.reasoning or delta.reasoning_content or delta.reasoning_text
         if reasoning and isinstance(reasoning, str):
             signals.append(Reasoning(reasoning))
+            if delta.reasoning_details:
+                _read_details(delta.reasoning_details, False, signals)
         elif delta.reasoning_details:
-            _read_reasoning_details(delta.reasoning_details, signals)
+            _read_details(delta.reasoning_details, True, signals)
         content = delta.content
         if content:
             if isinstance(content, str):
@@ -163,19 +197,28 @@ class SignalReader:
         if calls:
             signals += self.close()
             self._slots.next_chunk()
-            signals += [self._read_call(call) for call in calls]
+            told = [self._read_call(call) for call in calls]
+            signals += told
+            _read_extras(calls, told, delta.extra_content, signals)
+        elif delta.extra_content is not None:
+            _read_extra_of_message(delta.extra_content, signals)
 
     def close(self) -> list[Signal]:
         """What was held back, now that no more text comes."""
         if self._think_tags is None:
             return []
-        held, self._think_tags = self._think_tags.close(), None
-        return [_tagged(*part) for part in held]
+        tags, self._think_tags = self._think_tags, None
+        signals = [_tagged(*part) for part in tags.close()]
+        return signals if tags.block is None else [*signals, ThinkBlock(*tags.block)]
 
     def _read_tagged(self, content: str, signals: list[Signal]) -> None:
-        assert self._think_tags is not None
-        signals += [_tagged(*part) for part in self._think_tags.feed(content)]
-        if self._think_tags.is_done:
+        tags = self._think_tags
+        assert tags is not None
+        for is_reasoning, text in tags.feed(content):
+            if not is_reasoning and tags.block is not None:
+                signals.append(ThinkBlock(*tags.block))
+            signals.append(_tagged(is_reasoning, text))
+        if tags.is_done:
             self._think_tags = None
 
     def _read_call(self, delta: ToolCallDelta) -> Call:
@@ -234,13 +277,33 @@ def _read_content_parts(content: Any, signals: list[Signal]) -> None:
             signals.append(RefusalText(refusal))
 
 
-def _read_reasoning_details(details: Any, signals: list[Signal]) -> None:
-    """OpenRouter's structured form, for a delta without the plain one (Q18)."""
-    for detail in details if isinstance(details, list) else []:
-        if isinstance(detail, dict):
+def _read_details(details: Any, shows_text: bool, signals: list[Signal]) -> None:
+    """OpenRouter's structured form (Q18). Its text is shown where the plain form is missing."""
+    if not isinstance(details, list):
+        return
+    for detail in details if shows_text else ():
+        # Encrypted data is not for the client's eyes.
+        if isinstance(detail, dict) and detail.get("type") != ENCRYPTED:
             text = detail.get("text") or detail.get("summary")
             if isinstance(text, str) and text:
                 signals.append(Reasoning(text))
+    signals.append(Details(details))
+
+
+def _read_extras(
+    deltas: list[ToolCallDelta], calls: list[Call], of_delta: Any, signals: list[Signal]
+) -> None:
+    """The calls' `extra_content`. Beside a first call without one, the delta's is that call's."""
+    for delta, call in zip(deltas, calls, strict=True):
+        extra, of_delta = delta.extra_content or of_delta, None
+        if extra and isinstance(extra, dict):
+            signals.append(ExtraContent(call.key, extra))
+
+
+def _read_extra_of_message(extra: Any, signals: list[Signal]) -> None:
+    """Only a signature is wanted back: other members tell about this one chunk."""
+    if isinstance(extra, dict) and has_signature(extra):
+        signals.append(ExtraContent(None, extra))
 
 
 def _flat(annotation: dict[str, Any]) -> dict[str, Any]:

@@ -22,16 +22,26 @@ class ThinkTags:
     back. The tags, and blank lines between the block and the answer, are left out.
     """
 
-    __slots__ = ("_held", "_state")
+    __slots__ = ("_around", "_held", "_state")
 
     def __init__(self) -> None:
         self._state = "start"
         self._held = ""
+        self._around = ["", ""]
 
     @property
     def is_done(self) -> bool:
         """Whether everything from here on is plain answer."""
-        return self._state == "answer"
+        return self._state in ("answer", "plain")
+
+    @property
+    def block(self) -> tuple[str, str] | None:
+        """What stood before the block and behind it, once the block is closed.
+
+        A provider that wants the block back gets it as it was (MiniMax).
+        """
+        before, gap = self._around
+        return None if self._state in ("start", "thinking", "plain") else (before, gap)
 
     def feed(self, text: str) -> Pieces:
         """Take the next piece of content."""
@@ -47,11 +57,12 @@ class ThinkTags:
         stripped = text.lstrip()
         if stripped.startswith(_OPEN):
             self._state = "thinking"
+            self._around[0] = text[: len(text) - len(stripped)]
             return self._thinking(stripped.removeprefix(_OPEN))
         if _OPEN.startswith(stripped):
             self._held = text
             return []
-        self._state = "answer"
+        self._state = "plain"
         return [(False, text)]
 
     def _thinking(self, text: str) -> Pieces:
@@ -65,6 +76,7 @@ class ThinkTags:
 
     def _gap(self, text: str) -> Pieces:
         answer = text.lstrip("\r\n")
+        self._around[1] += text[: len(text) - len(answer)]
         if not answer:
             return []
         self._state = "answer"
@@ -78,6 +90,7 @@ class ThinkTags:
         "thinking": _thinking,
         "gap": _gap,
         "answer": _answer,
+        "plain": _answer,
     }
 
 

@@ -30,7 +30,8 @@ class ToolCallDelta(msgspec.Struct):
 class Delta(msgspec.Struct):
     """`choices[].delta`, or the `message` of an answer that was not streamed.
 
-    Reasoning comes under three names (Q17); `content` may be a list of parts (Q20).
+    Reasoning comes under three names (Q17); `content` may be a list of parts (Q20). Gemini signs
+    in `extra_content`, here or at a call (Q24).
     """
 
     content: Any = None
@@ -42,6 +43,7 @@ class Delta(msgspec.Struct):
     tool_calls: list[ToolCallDelta] | None = None
     function_call: FunctionDelta | None = None
     annotations: Any = None
+    extra_content: Any = None
 
 
 class Choice(msgspec.Struct):

@@ -137,12 +137,24 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Responses effort to the provider's; an effort that is missing is not sent (F36)."""
     reasoning_extra: dict[str, Any] = {}
     reasoning_out: str = ""
-    """The field of an assistant message that takes reasoning back; empty: none (F8, F9, Q17)."""
+    """The field of an assistant message that takes reasoning back; empty: none (F8, F9, Q17).
+
+    `reasoning_details` takes the parts as they came (Q18), `think_tags` stands for a <think> block
+    in the content (Q19).
+    """
+    reasoning_text_out: str = ""
+    """Beside `reasoning_details`: the field that takes words whose details are gone."""
+    reasoning_signed: bool = False
+    """True: words without a signature are refused (Anthropic behind OpenRouter, section 2.8)."""
     reasoning_replay: Literal["never", "tool_turns", "always"] = "never"
     reasoning_missing: Literal["omit", "space"] = "omit"
     """What stands in for reasoning that a client dropped where the provider insists (Q21, Q22)."""
     think_tags: bool = False
     """True: a leading <think> block in the content is reasoning (Q19, F50)."""
+    think_tags_kept: bool = False
+    """True: reasoning that came as such a block goes back as one (MiniMax, Q19)."""
+    missing_signature: str = ""
+    """What stands in for a thought signature that is gone; empty: nothing (Gemini, Q24)."""
 
     # -- usage and limits
     usage_cached: tuple[str, ...] = ("prompt_tokens_details.cached_tokens",)
