@@ -29,15 +29,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"wire", "errors"},
     "config": {*_CORE, "providers"},
     "routing": {*_CORE, "providers", "config"},
-    "gateway": {*_CORE, "upstream", "providers", "config", "routing"},
+    "memory": {*_CORE, "store"},
+    "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
-    "server": {*_CORE, "upstream", "providers", "config", "routing", "gateway", "codex"},
+    "server": {
+        *_CORE,
+        *("upstream", "store", "providers", "config", "routing", "memory", "gateway", "codex"),
+    },
     # Users test their own programs with it: it brings no gateway along.
     "testing": {"errors", "wire"},
     "cli": {
         *_CORE,
-        *("upstream", "providers", "config", "routing", "gateway", "codex", "probe", "server"),
+        *("upstream", "store", "providers", "config", "routing", "memory", "gateway", "codex"),
+        *("probe", "server"),
     },
 }
 # The demo plays against the scripted provider.

@@ -25,6 +25,7 @@ def test_only_failures_that_may_pass_by_themselves_are_transient() -> None:
         "PROVIDER_UNREACHABLE",
         "PROVIDER_TIMEOUT",
         "SHUTTING_DOWN",
+        "STORE_FAILED",
     }
 
 

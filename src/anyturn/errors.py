@@ -17,6 +17,7 @@ BODY_TOO_LARGE        client   413    invalid_request_error   request_too_large
 UNKNOWN_ENCODING      client   415    invalid_request_error   unsupported_encoding
 UPGRADE_REFUSED       client   426    invalid_request_error   websocket_not_supported
 GATEWAY_BROKEN        gateway  500    server_error            gateway_error
+STORE_FAILED          gateway  503    server_error            store_unavailable
 SHUTTING_DOWN         gateway  503    server_error            gateway_shutting_down
 MISCONFIGURED         gateway  400    invalid_request_error   invalid_prompt
 PROVIDER_REFUSED      provider 400    invalid_request_error   invalid_prompt
@@ -74,6 +75,7 @@ class Kind(Enum):
     UNKNOWN_ENCODING = _Row(Fault.CLIENT, 415, _REQUEST, "unsupported_encoding")
     UPGRADE_REFUSED = _Row(Fault.CLIENT, 426, _REQUEST, "websocket_not_supported")
     GATEWAY_BROKEN = _Row(Fault.GATEWAY, 500, _SERVER, "gateway_error")
+    STORE_FAILED = _Row(Fault.GATEWAY, 503, _SERVER, "store_unavailable")
     SHUTTING_DOWN = _Row(Fault.GATEWAY, 503, _SERVER, "gateway_shutting_down")
     MISCONFIGURED = _Row(Fault.GATEWAY, 400, _REQUEST, "invalid_prompt")
     PROVIDER_REFUSED = _Row(Fault.PROVIDER, 400, _REQUEST, "invalid_prompt")
@@ -114,6 +116,7 @@ _TRANSIENT = frozenset(
         Kind.PROVIDER_BROKEN,
         Kind.PROVIDER_UNREACHABLE,
         Kind.PROVIDER_TIMEOUT,
+        Kind.STORE_FAILED,
         Kind.SHUTTING_DOWN,
     }
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -17,13 +16,15 @@ from typing import Any, Protocol
 import msgspec
 
 from anyturn.errors import Kind, TurnError
+from anyturn.memory import ANYBODY, Caller, Memory, Recalled, new_id
 from anyturn.routing import Routing, Target
-from anyturn.translate.adaptations import Adaptation, refuse_losses
+from anyturn.translate.adaptations import Adaptation, Adaptations, refuse_losses
 from anyturn.translate.chat_to_compaction import ChatToCompaction
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
-from anyturn.translate.image_refusals import refuses_images, without_images
+from anyturn.translate.inclusion import response_without_seals, without_seals
 from anyturn.translate.responses_to_chat import ChatRequest, convert_request
+from anyturn.translate.second_try import second_try
 from anyturn.translate.snapshot import response_snapshot
 from anyturn.upstream import ProviderClient, ProviderStream
 from anyturn.wire import responses as r
@@ -77,6 +78,11 @@ class Turn(msgspec.Struct):
     opening: list[r.Event]
     """The first two events, until they are sent: an answer may still become an HTTP error."""
     started_at: float
+    recalled: Recalled
+    truncates: bool = False
+    """Whether old context may be left out where it does not fit."""
+    hides_seals: bool = False
+    """Whether reasoning is sealed for the store only."""
 
 
 class Gateway:
@@ -89,9 +95,11 @@ class Gateway:
         *,
         reasoning: str = "auto",
         strict: bool = False,
+        memory: Memory | None = None,
         taps: Iterable[Tap] = (),
     ) -> None:
         self.routing = routing
+        self.memory = memory or Memory(None)
         self._client = client
         self._reasoning = reasoning
         self._strict = strict
@@ -101,16 +109,31 @@ class Gateway:
         self._cut: set[asyncio.Task[Any]] = set()
         self._closing = False
 
-    async def run(self, request: dict[str, Any], sink: Sink) -> r.Response:
+    async def run(
+        self, request: dict[str, Any], sink: Sink, caller: Caller = ANYBODY
+    ) -> r.Response:
         """Run one turn and return its response, whatever its status.
 
-        The request is taken over: it is emptied once the provider has it, because a long history
-        should not stay in memory for as long as its answer streams.
         Raises `TurnError` when the turn failed and the sink does not accept that as events.
+        """
+        return await self.perform(await self.prepare(request, caller), sink)
+
+    async def prepare(self, request: dict[str, Any], caller: Caller = ANYBODY) -> Turn:
+        """Make a turn of a request: with what it names, for its provider, and nothing asked yet.
+
+        The request is taken over and emptied: a long history should not stay in memory for as long
+        as its answer streams. Raises `TurnError` for whatever the client can mend.
         """
         if self._closing:
             raise TurnError(Kind.SHUTTING_DOWN, "The gateway is being stopped.")
-        turn = self._prepare(request)
+        adaptations = Adaptations()
+        recalled = await self.memory.recall(request, caller, adaptations)
+        turn = self._make_turn(request, recalled, adaptations)
+        request.clear()
+        return turn
+
+    async def perform(self, turn: Turn, sink: Sink) -> r.Response:
+        """Ask the provider, deliver the answer, and return the response (see `run`)."""
         try:
             await self._answer(turn, sink)
         except TurnError as error:
@@ -120,7 +143,8 @@ class Gateway:
         if turn.machine.error is not None and not sink.accepts(turn.machine.error):
             raise turn.machine.error
         assert turn.machine.terminal is not None
-        return turn.machine.terminal.response
+        response = turn.machine.terminal.response
+        return response_without_seals(response) if turn.hides_seals else response
 
     async def close(self, grace_s: float) -> None:
         """Take no more turns, let the running ones finish, and cut those that take longer.
@@ -133,34 +157,48 @@ class Gateway:
         for task in self._cut:
             task.cancel()
 
-    def _prepare(self, request: dict[str, Any]) -> Turn:
+    def _make_turn(
+        self, request: dict[str, Any], recalled: Recalled, adaptations: Adaptations
+    ) -> Turn:
         target = self.routing.resolve(request.get("model"))
-        chat = convert_request(request, target.profile, target.model)
+        profile = target.profile
+        chat = convert_request(recalled.request, profile, target.model, adaptations)
         if self._strict:
-            refuse_losses(chat.adaptations)
+            refuse_losses(adaptations)
         body = chat.encode()
-        turn_id = _new_id("resp")
         snapshot = response_snapshot(
             request,
-            response_id=turn_id,
+            response_id=new_id("resp"),
             created_at=_now(),
             model=request.get("model") or target.model,
+            stores=recalled.stores,
         )
+        asked = "reasoning.encrypted_content" in (request.get("include") or ())
         answer = ChatToResponses(
             snapshot,
             chat.tools,
-            target.profile,
-            new_id=_new_id,
+            profile,
+            new_id=new_id,
             now=_now,
             reasoning_as_summary=self._shows_summary(request),
-            seal_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
+            seal_reasoning=asked or recalled.stores,
             request_bytes=len(body),
-            adaptations=chat.adaptations,
+            adaptations=adaptations,
         )
-        profile = target.profile
-        machine = ChatToCompaction(answer, profile, new_id=_new_id) if chat.compacts else answer
-        opening = machine.start()
-        return Turn(turn_id, request, target, chat, body, machine, opening, time.monotonic())
+        machine = ChatToCompaction(answer, profile, new_id=new_id) if chat.compacts else answer
+        return Turn(
+            snapshot.id,
+            recalled.request,
+            target,
+            chat,
+            body,
+            machine,
+            machine.start(),
+            time.monotonic(),
+            recalled,
+            truncates=request.get("truncation") == "auto",
+            hides_seals=recalled.stores and not asked,
+        )
 
     def _shows_summary(self, request: dict[str, Any]) -> bool:
         if self._reasoning != "auto":
@@ -179,6 +217,8 @@ class Gateway:
         assert task is not None
         self._running.add(task)
         try:
+            if turn.request.get("generate") is False:
+                return await self._deliver(turn, sink, turn.machine.skip())
             async with AsyncExitStack() as answer:
                 provider = await self._ask(turn, answer)
                 _forget_request(turn)
@@ -199,17 +239,16 @@ class Gateway:
             self._running.discard(task)
 
     async def _ask(self, turn: Turn, answer: AsyncExitStack) -> ProviderStream:
-        """Open the provider's answer; a provider that refuses images is asked without (F11)."""
-        try:
-            return await answer.enter_async_context(self._open(turn))
-        except TurnError as refusal:
-            if self._strict or not refuses_images(refusal):
-                raise
-            chat = without_images(turn.chat, turn.target.profile)
-            if chat is None:
-                raise
-        turn.chat, turn.chat_body = chat, chat.encode()
-        return await answer.enter_async_context(self._open(turn))
+        """Open the provider's answer; where it refuses, ask for less if that may help (F11)."""
+        profile = turn.target.profile
+        while True:
+            try:
+                return await answer.enter_async_context(self._open(turn))
+            except TurnError as refusal:
+                chat = second_try(turn.chat, refusal, profile, may_truncate=turn.truncates)
+                if chat is None or self._strict:
+                    raise
+            turn.chat, turn.chat_body = chat, chat.encode()
 
     def _open(self, turn: Turn) -> AbstractAsyncContextManager[ProviderStream]:
         for tap in self._taps:
@@ -253,9 +292,20 @@ class Gateway:
             events, turn.opening = turn.opening + events, []
             await sink.begin(turn.chat.adaptations)
         if events:
+            await self._remember(turn, events)
+            if turn.hides_seals:
+                events = without_seals(events)
             for tap in self._taps:
                 tap.events(turn, events)
             await sink.send(events)
+
+    async def _remember(self, turn: Turn, events: list[r.Event]) -> None:
+        """Remember what these events hand out, before anybody has it."""
+        if turn.recalled.stores:
+            items = [event.item for event in events if isinstance(event, r.ItemDone)]
+            await self.memory.remember(turn.recalled, items)
+        if turn.machine.terminal is not None and turn.machine.terminal is events[-1]:
+            await self.memory.keep(turn.recalled, turn.machine.terminal.response)
 
     # ---------------------------------------------------------------- the log
 
@@ -293,11 +343,6 @@ def _forget_request(turn: Turn) -> None:
     turn.request.clear()
     turn.chat.body.clear()
     turn.chat_body = b""
-
-
-def _new_id(prefix: str) -> str:
-    # Codex keeps ids of the form <prefix>_<letters and digits> (codex-cli.md section 2.1).
-    return f"{prefix}_{secrets.token_hex(16)}"
 
 
 def _now() -> int:

@@ -95,10 +95,17 @@ def test_everything_that_was_asked_is_echoed_zeros_included() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["input", "model", "stream", "store", "background", "include", "client_metadata"]
+    "field", ["input", "model", "stream", "store", "include", "client_metadata"]
 )
 def test_what_is_no_member_or_decided_here_is_not_echoed(field: str) -> None:
     assert snapshot({field: "anything"}) == EMPTY
+
+
+@pytest.mark.parametrize("conversation", ["conv_1", {"id": "conv_1"}])
+def test_what_the_turn_belongs_to_is_echoed(conversation: Any) -> None:
+    assert snapshot({"conversation": conversation})["conversation"] == {"id": "conv_1"}
+    assert snapshot({"previous_response_id": "resp_0"})["previous_response_id"] == "resp_0"
+    assert snapshot({"background": True})["background"] is True
 
 
 def test_a_function_is_echoed_with_five_keys_null_where_nothing_was_said() -> None:

@@ -53,6 +53,10 @@ class ChatToCompaction:
         """The two events that open every stream."""
         return self._answer.start()
 
+    def skip(self) -> list[r.Event]:
+        """End without a summary, which nobody may take for one (`generate: false`)."""
+        return self.fail(self._unusable("generate is false"))
+
     def receive_chunk(self, chunk: Chunk, event: str = "") -> list[r.Event]:
         """Take a chunk; there are events only when the provider fails in it."""
         if self.terminal is not None:

@@ -101,6 +101,11 @@ class ChatToResponses:
             r.InProgress(self._snapshot, self._number()),
         ]
 
+    def skip(self) -> list[r.Event]:
+        """End the answer without asking anybody: the client only warms up (`generate: false`)."""
+        self._usage = r.Usage(0, 0, 0)
+        return self._terminate(r.Completed, "completed", completed_at=self._now())
+
     def receive_chunk(self, chunk: Chunk, event: str = "") -> list[r.Event]:
         """The events that one chunk causes."""
         return self._obey(self._reader.read(chunk, event))

@@ -73,14 +73,20 @@ class ChatRequest(msgspec.Struct):
         return msgspec.json.encode(self.body)
 
 
-def convert_request(request: dict[str, Any], profile: Profile, model: str) -> ChatRequest:
+def convert_request(
+    request: dict[str, Any],
+    profile: Profile,
+    model: str,
+    adaptations: Adaptations | None = None,
+) -> ChatRequest:
     """Convert a request whose field types `wire.request.parse_request` has checked.
 
-    `profile` is the provider's, with the facts of `model` laid over it. Raises `TurnError` when
+    `profile` is the provider's, with the facts of `model` laid over it. What is changed joins
+    `adaptations`, where a list is given. Raises `TurnError` when
     the request asks for something impossible, naming the field.
     """
     _refuse_what_needs_memory(request)
-    adaptations = Adaptations()
+    adaptations = Adaptations() if adaptations is None else adaptations
     items = _input_items(request)
     if compacts := asks_for_compaction(items):
         request, items = as_summary_request(request, items, adaptations)

@@ -9,18 +9,29 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from anyturn.wire.responses import Response
 
 
 def response_snapshot(
-    request: dict[str, Any], *, response_id: str, created_at: int, model: str
+    request: dict[str, Any],
+    *,
+    response_id: str,
+    created_at: int,
+    model: str,
+    stores: bool = False,
 ) -> Response:
-    """The response as it stands when the turn begins: in progress, nothing said yet."""
+    """The response as it stands when the turn begins: in progress, nothing said yet.
+
+    `stores` says whether it will be remembered.
+    """
     return Response(
         id=response_id,
         created_at=created_at,
         model=model,
+        background=bool(request.get("background")),
+        conversation=_conversation(request.get("conversation")),
         instructions=request.get("instructions"),
         max_output_tokens=request.get("max_output_tokens"),
         max_tool_calls=request.get("max_tool_calls"),
@@ -28,9 +39,11 @@ def response_snapshot(
         parallel_tool_calls=_or(request.get("parallel_tool_calls"), True),
         presence_penalty=_or(request.get("presence_penalty"), 0.0),
         frequency_penalty=_or(request.get("frequency_penalty"), 0.0),
+        previous_response_id=request.get("previous_response_id") or None,
         prompt_cache_key=request.get("prompt_cache_key"),
         reasoning=_reasoning(request.get("reasoning")),
         safety_identifier=request.get("safety_identifier"),
+        store=stores,
         service_tier=request.get("service_tier") or "default",
         temperature=_or(request.get("temperature"), 1.0),
         text=_text(request.get("text")),
@@ -44,6 +57,12 @@ def response_snapshot(
 
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
+
+
+def _conversation(asked: Any) -> Any:
+    if not asked:
+        return UNSET
+    return {"id": asked} if isinstance(asked, str) else {"id": asked.get("id")}
 
 
 def _reasoning(asked: dict[str, Any] | None) -> dict[str, Any]:

@@ -212,6 +212,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float = 1.0
     truncation: str = "disabled"
     usage: Usage | None = None
+    conversation: Any | UnsetType = UNSET
 
 
 class CompactedResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,335 @@
+"""What the gateway remembers for its clients: between the life of a turn and the store.
+
+A turn that names something remembered fails when the store does. Every other turn goes on: what
+could not be remembered is reported, and a store that failed is left alone for a while (issue of
+trust: memory is a service to the turn and never in its way).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from anyturn.errors import Kind, TurnError
+from anyturn.store.records import (
+    MissingLink,
+    Store,
+    StoredItem,
+    StoredResponse,
+    StoreError,
+)
+from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.expansion import (
+    Item,
+    Remembered,
+    Trail,
+    Wanted,
+    expand,
+    what_is_wanted,
+    with_ids,
+)
+from anyturn.wire import responses as r
+
+log = logging.getLogger("anyturn")
+
+# A chain of this many responses is a day of work; past it something goes in circles (A1).
+CHAIN_MAX = 20_000
+# How long one operation may take, and how long a store that failed is not asked to write.
+TIMEOUT_S = 2.0
+PAUSE_S = 5.0
+
+_ANSWERED_HERE = {"previous_response_id": None, "conversation": None, "background": None}
+
+T = TypeVar("T")
+
+
+class Nearby:
+    """What one connection remembers by itself: the last responses, also those not to be stored.
+
+    A WebSocket client continues them by id although `store` is false (responses-api.md 2.9).
+    """
+
+    _MOST = 4
+
+    def __init__(self) -> None:
+        self._histories: dict[str, list[Item]] = {}
+
+    def get(self, response_id: str) -> list[Item] | None:
+        """The whole history up to a response, its output included."""
+        return self._histories.get(response_id)
+
+    def put(self, response_id: str, history: list[Item]) -> None:
+        """Remember a history; the oldest one is forgotten."""
+        self._histories[response_id] = history
+        while len(self._histories) > self._MOST:
+            del self._histories[next(iter(self._histories))]
+
+    def forget(self, response_id: str) -> None:
+        """Forget a history, after a failed attempt to continue it."""
+        self._histories.pop(response_id, None)
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, and what only their connection knows."""
+
+    owner: str = ""
+    nearby: Nearby | None = None
+
+
+ANYBODY = Caller()
+
+
+class Recalled(msgspec.Struct):
+    """A request with everything that it named, and what is to be kept of its turn."""
+
+    request: dict[str, Any]
+    """With the whole input, and without the names of what was put into it."""
+    caller: Caller
+    own: bytes = b"[]"
+    """The JSON array of the items that this request added; empty when nothing is stored."""
+    parent: str = ""
+    conversation: str = ""
+    stores: bool = False
+    history: list[Item] | None = None
+    """The whole input, where the connection remembers it."""
+    trail: Trail = msgspec.field(default_factory=Trail)
+
+
+class Memory:
+    """Recalls what requests name, and remembers what answers hold.
+
+    Without a store it remembers nothing beyond the connections' own, and says so where a request
+    needs it.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store = store
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._resumes_at = 0.0
+
+    # ---------------------------------------------------------------- before the turn
+
+    async def recall(
+        self, request: dict[str, Any], caller: Caller, adaptations: Adaptations
+    ) -> Recalled:
+        """Put into the request what it only names.
+
+        Raises `TurnError`: UNKNOWN_REFERENCE for what is not stored or belongs to somebody else,
+        STORE_FAILED when the store cannot say.
+        """
+        parent = request.get("previous_response_id") or ""
+        conversation = _conversation_id(request)
+        if parent and conversation:
+            _refuse("conversation", "previous_response_id and conversation exclude each other.")
+        before = await self._before(parent, conversation, caller)
+        items = _input_items(request)
+        own = await self._expanded(items, before, caller, adaptations)
+        stores = self.store is not None and request.get("store") is not False
+        whole = [*before, *own]
+        return Recalled(
+            request={**request, "input": whole, **_ANSWERED_HERE},
+            caller=caller,
+            own=msgspec.json.encode(with_ids(own, new_id)) if stores or conversation else b"[]",
+            parent=parent,
+            conversation=conversation,
+            stores=stores,
+            history=whole if caller.nearby is not None else None,
+        )
+
+    async def _before(self, parent: str, conversation: str, caller: Caller) -> list[Item]:
+        if conversation:
+            return await self._conversation_items(caller.owner, conversation)
+        if not parent:
+            return []
+        near = caller.nearby.get(parent) if caller.nearby else None
+        return near if near is not None else await self._chain_items(caller.owner, parent)
+
+    async def _chain_items(self, owner: str, parent: str) -> list[Item]:
+        store = self._needed("previous_response_id", f"the response {parent[:80]!r}")
+        try:
+            chain = await self._read(store.get_chain(owner, parent, CHAIN_MAX))
+        except MissingLink as missing:
+            named = f"Previous response with id {parent[:80]!r} not found."
+            if missing.id != parent:
+                named = (
+                    f"The response {parent[:80]!r} cannot be continued: {missing.id[:80]!r}, which "
+                    "it continues itself, is no longer stored."
+                )
+            raise TurnError(Kind.UNKNOWN_REFERENCE, named, param="previous_response_id") from None
+        items: list[Item] = []
+        for link in chain:
+            items += msgspec.json.decode(link.input, type=list[Item])
+            items += msgspec.json.decode(link.body, type=_Output).output
+        return items
+
+    async def _conversation_items(self, owner: str, conversation: str) -> list[Item]:
+        store = self._needed("conversation", f"the conversation {conversation[:80]!r}")
+        found = await self._read(store.get_conversation(owner, conversation))
+        if found is None:
+            message = f"Conversation with id {conversation[:80]!r} not found."
+            raise TurnError(Kind.NOT_FOUND, message, param="conversation")
+        stored = await self._read(store.conversation_items(owner, conversation))
+        return [msgspec.json.decode(item.body, type=Item) for item in stored]
+
+    async def _expanded(
+        self, items: list[Any], before: list[Item], caller: Caller, adaptations: Adaptations
+    ) -> list[Any]:
+        wanted = what_is_wanted(items, before)
+        known: dict[str, Remembered] = {}
+        calls: dict[str, Remembered] = {}
+        if self.store is not None and (wanted.ids or wanted.call_ids):
+            known, calls = await self._look_up(self.store, caller.owner, wanted)
+        return expand(items, before, known, calls, adaptations)
+
+    async def _look_up(
+        self, store: Store, owner: str, wanted: Wanted
+    ) -> tuple[dict[str, Remembered], dict[str, Remembered]]:
+        known: dict[str, Remembered] = {}
+        calls: dict[str, Remembered] = {}
+        if wanted.ids:
+            known = _decoded(await self._read(store.get_items(owner, wanted.ids)))
+        if wanted.call_ids:
+            calls = _decoded(await self._read(store.get_calls(owner, wanted.call_ids)))
+        led_by = {id for one in (*known.values(), *calls.values()) for id in one.led_by}
+        if missing := led_by - known.keys():
+            known |= _decoded(await self._read(store.get_items(owner, missing)))
+        return known, calls
+
+    # ---------------------------------------------------------------- during and after the turn
+
+    async def remember(self, recalled: Recalled, items: Iterable[r.Item]) -> None:
+        """Remember items that are done, before anybody is told of them (clients.md 1.3)."""
+        if not recalled.stores or self.store is None:
+            return
+        stored = [_stored(item, recalled.trail) for item in items]
+        if stored:
+            await self._write(self.store.put_items(recalled.caller.owner, stored))
+
+    async def keep(self, recalled: Recalled, response: r.Response, events: bytes = b"") -> None:
+        """Remember a response that has ended, and add its turn to the conversation."""
+        output = [item for item in response.output if not isinstance(item, r.CompactionItem)]
+        if recalled.history is not None and recalled.caller.nearby is not None:
+            said = msgspec.json.decode(msgspec.json.encode(response.output), type=list[Item])
+            recalled.caller.nearby.put(response.id, [*recalled.history, *said])
+        store, owner = self.store, recalled.caller.owner
+        if store is None:
+            return
+        if recalled.stores:
+            record = StoredResponse(
+                id=response.id,
+                created_at=response.created_at,
+                body=msgspec.json.encode(response),
+                input=recalled.own,
+                parent=recalled.parent,
+                conversation=recalled.conversation,
+                events=events,
+            )
+            await self._write(store.put_response(owner, record))
+        if recalled.conversation and response.status != "failed":
+            turn = [*conversation_items(recalled.own), *map(_conversation_item, output)]
+            await self._write(store.add_to_conversation(owner, recalled.conversation, turn))
+
+    # ---------------------------------------------------------------- asking the store
+
+    def _needed(self, param: str, what: str) -> Store:
+        if self.store is None:
+            raise TurnError(
+                Kind.UNKNOWN_REFERENCE,
+                f"{what[:1].upper()}{what[1:]} is not known here: this gateway runs without a "
+                "store. Send the whole input with every request.",
+                param=param,
+            )
+        return self.store
+
+    async def _read(self, asked: Awaitable[T]) -> T:
+        """The store's answer. Raises `TurnError` (STORE_FAILED): without it the turn cannot be."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asked
+        except TimeoutError:
+            why = f"it did not answer within {self._timeout_s:g} s"
+        except StoreError as error:
+            why = str(error)
+        raise TurnError(
+            Kind.STORE_FAILED, f"The gateway's store, which this request needs, failed: {why}."
+        )
+
+    async def _write(self, asked: Coroutine[Any, Any, Any]) -> None:
+        """Let the store write, but not at any price: a turn does not fail because of it."""
+        if self._clock() < self._resumes_at:
+            asked.close()
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await asked
+            return
+        except TimeoutError:
+            why = f"it did not answer within {self._timeout_s:g} s"
+        except StoreError as error:
+            why = str(error)
+        self._resumes_at = self._clock() + PAUSE_S
+        log.warning("nothing is remembered for the next %g s: the store failed: %s", PAUSE_S, why)
+
+
+class _Output(msgspec.Struct):
+    output: list[Item] = []
+
+
+def new_id(prefix: str) -> str:
+    """A new id; Codex keeps those of the form prefix_lettersanddigits (codex-cli.md 2.1)."""
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+def conversation_items(own: bytes) -> list[StoredItem]:
+    """The items of a JSON array as a conversation stores them."""
+    return [
+        StoredItem(item["id"], msgspec.json.encode(item), item.get("call_id") or "")
+        for item in msgspec.json.decode(own, type=list[Item])
+    ]
+
+
+def _conversation_item(item: r.Item) -> StoredItem:
+    return StoredItem(item.id, msgspec.json.encode(item), getattr(item, "call_id", ""))
+
+
+def _stored(item: r.Item, trail: Trail) -> StoredItem:
+    led_by = trail.follow(item.id, isinstance(item, r.ReasoningItem))
+    body = msgspec.json.encode({"item": item, "led_by": led_by})
+    return StoredItem(item.id, body, getattr(item, "call_id", ""))
+
+
+def _decoded(found: dict[str, bytes]) -> dict[str, Remembered]:
+    return {id: msgspec.json.decode(body, type=Remembered) for id, body in found.items()}
+
+
+def _input_items(request: dict[str, Any]) -> list[Any]:
+    value = request.get("input")
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": value}]
+    return value or []
+
+
+def _conversation_id(request: dict[str, Any]) -> str:
+    value = request.get("conversation")
+    if isinstance(value, dict):
+        value = value.get("id")
+        if not isinstance(value, str) or not value:
+            _refuse("conversation.id", "conversation.id must be the id of a conversation.")
+    return value or ""
+
+
+def _refuse(param: str, message: str) -> NoReturn:
+    raise TurnError(Kind.INVALID_REQUEST, f"Invalid request: {message}", param=param)
