@@ -70,6 +70,8 @@ class Turn(msgspec.Struct):
     """One request with its whole answer, as far as it has come."""
 
     id: str
+    snapshot: r.Response
+    """The response as the turn begins: in progress, and nothing said."""
     request: dict[str, Any]
     target: Target
     chat: ChatRequest
@@ -188,6 +190,7 @@ class Gateway:
         machine = ChatToCompaction(answer, profile, new_id=new_id) if chat.compacts else answer
         return Turn(
             snapshot.id,
+            snapshot,
             recalled.request,
             target,
             chat,

@@ -30,9 +30,9 @@ from anyturn.translate.expansion import (
     Remembered,
     Trail,
     Wanted,
+    as_stored,
     expand,
     what_is_wanted,
-    with_ids,
 )
 from anyturn.wire import responses as r
 
@@ -142,7 +142,7 @@ class Memory:
         return Recalled(
             request={**request, "input": whole, **_ANSWERED_HERE},
             caller=caller,
-            own=msgspec.json.encode(with_ids(own, new_id)) if stores or conversation else b"[]",
+            own=msgspec.json.encode(as_stored(own, new_id)) if stores or conversation else b"[]",
             parent=parent,
             conversation=conversation,
             stores=stores,
@@ -242,6 +242,40 @@ class Memory:
             turn = [*conversation_items(recalled.own), *map(_conversation_item, output)]
             await self._write(store.add_to_conversation(owner, recalled.conversation, turn))
 
+    # ---------------------------------------------------------------- what clients ask for by id
+
+    async def response(self, owner: str, response_id: str) -> StoredResponse:
+        """A stored response. Raises `TurnError`: NOT_FOUND, or STORE_FAILED."""
+        found = None
+        if self.store is not None:
+            found = await self._read(self.store.get_response(owner, response_id))
+        return found or _absent(f"Response with id {response_id[:80]!r} not found.")
+
+    async def put_response(self, owner: str, response: StoredResponse) -> None:
+        """Store a response for certain: unlike `keep`, this raises STORE_FAILED."""
+        await self._read(self.needed_store().put_response(owner, response))
+
+    async def forget_response(self, owner: str, response_id: str) -> None:
+        """Forget a response and the items that it handed out. Raises as `response` does."""
+        stored = await self.response(owner, response_id)
+        store = self.needed_store()
+        output = msgspec.json.decode(stored.body, type=_Output).output
+        await self._read(store.delete_response(owner, response_id))
+        await self._read(store.delete_items(owner, [str(item.get("id")) for item in output]))
+
+    async def asked(self, question: Awaitable[T]) -> T:
+        """The store's answer to a question of a route. Raises `TurnError` (STORE_FAILED)."""
+        return await self._read(question)
+
+    def needed_store(self) -> Store:
+        """The store. Raises `TurnError` (UNSUPPORTED) where the gateway has none."""
+        if self.store is None:
+            raise TurnError(
+                Kind.UNSUPPORTED,
+                'This gateway runs without a store (store = "off"): nothing is kept here.',
+            )
+        return self.store
+
     # ---------------------------------------------------------------- asking the store
 
     def _needed(self, param: str, what: str) -> Store:
@@ -329,6 +363,10 @@ def _conversation_id(request: dict[str, Any]) -> str:
         if not isinstance(value, str) or not value:
             _refuse("conversation.id", "conversation.id must be the id of a conversation.")
     return value or ""
+
+
+def _absent(message: str) -> NoReturn:
+    raise TurnError(Kind.NOT_FOUND, message)
 
 
 def _refuse(param: str, message: str) -> NoReturn:

@@ -53,6 +53,10 @@ class ChatToCompaction:
         """The two events that open every stream."""
         return self._answer.start()
 
+    def so_far(self, status: str) -> r.Response:
+        """The response without an item, for a turn that ends without an event."""
+        return msgspec.structs.replace(self._answer.so_far(status), output=())
+
     def skip(self) -> list[r.Event]:
         """End without a summary, which nobody may take for one (`generate: false`)."""
         return self.fail(self._unusable("generate is false"))

@@ -155,6 +155,12 @@ class ChatToResponses:
         """The names of the tools that the model called so far, as it wrote them."""
         return [call.name for call in self._calls.values() if call.name]
 
+    def so_far(self, status: str) -> r.Response:
+        """The response with the items that are done, for a turn that ends without an event."""
+        return msgspec.structs.replace(
+            self._snapshot, status=status, output=tuple(self._output), usage=self._usage
+        )
+
     def _terminate(
         self, form: type[r.Completed | r.Incomplete | r.Failed], status: str, **members: Any
     ) -> list[r.Event]:

@@ -271,15 +271,28 @@ class Trail:
         return ()
 
 
-def with_ids(items: Iterable[Any], new_id: Callable[[str], str]) -> list[Item]:
-    """The items as they are stored: each with an id of its own, by which it can be listed."""
-    return [
-        item if _id(item) else {**item, "id": new_id(_PREFIXES.get(_kind(item), "item"))}
-        for item in items
-        if isinstance(item, dict)
-    ]
+def as_stored(items: Iterable[Any], new_id: Callable[[str], str]) -> list[Item]:
+    """The items as they are stored and listed: each with an id, messages with parts and a status.
+
+    Parsers of clients demand that form of what they list (responses-api.md section 2.5).
+    """
+    return [_as_stored(item, new_id) for item in items if isinstance(item, dict)]
 
 
+def _as_stored(item: Item, new_id: Callable[[str], str]) -> Item:
+    kind = item.get("type", "message")
+    stored = {**item, "type": kind}
+    if not _id(item):
+        stored["id"] = new_id(_PREFIXES.get(kind, "item") if isinstance(kind, str) else "item")
+    if kind == "message":
+        stored.setdefault("status", "completed")
+        if isinstance(content := item.get("content"), str):
+            form = _SAID if item.get("role") == "assistant" else {"type": "input_text"}
+            stored["content"] = [{**form, "text": content}]
+    return stored
+
+
+_SAID = {"type": "output_text", "annotations": [], "logprobs": []}
 _PREFIXES = {
     "message": "msg",
     "reasoning": "rs",
@@ -288,8 +301,3 @@ _PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
 }
-
-
-def _kind(item: Item) -> str:
-    kind = item.get("type", "message")
-    return kind if isinstance(kind, str) else ""
