@@ -10,6 +10,7 @@ from anyturn.cli.serve import serve
 from anyturn.config import Row, load_settings, reference_table
 from anyturn.providers import load_table
 from anyturn.routing import Routing
+from anyturn.translate.leaked_forms import FORMS
 from anyturn.wire.profile import Profile
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -57,6 +58,11 @@ def test_the_example_works(tmp_path: Path) -> None:
     assert routing.resolve("big").profile.context_window == 65536
     assert not routing.resolve("big").profile.user_images
     assert routing.resolve("openai/gpt-5.5").key_source == "PROXY_KEY"
+
+
+def test_every_form_of_leaked_calls_has_its_row() -> None:
+    section = page().partition("## Calls that come as text")[2].partition("```")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(FORMS)
 
 
 ADAPTATIONS = PAGE.with_name("adaptations.md").read_text(encoding="utf-8")

@@ -305,6 +305,20 @@ async def test_an_http_error_is_raised_or_told_as_the_sink_likes() -> None:
         await run(refusal, sink=Sink(accepting=False))
 
 
+@pytest.mark.parametrize("accepting", [True, False], ids=["streamed", "not streamed"])
+async def test_a_call_that_the_provider_refused_to_read_is_handed_out(accepting: bool) -> None:
+    """Q29, as an HTTP error."""
+    error = openai_error("Tool call validation failed.", code="tool_use_failed")
+    error["error"]["failed_generation"] = '{"name": "f", "arguments": {"a": 1}}'
+    sink = Sink(accepting=accepting)
+    response = await run(Refusal(400, error), sink=sink)
+    (called,) = response.output
+    assert isinstance(called, r.FunctionCall)
+    assert (response.status, called.name, called.arguments) == ("completed", "f", '{"a": 1}')
+    assert sink.names[:2] == ["response.created", "response.in_progress"]
+    assert sink.names[-1] == "response.completed"
+
+
 LATE = [
     ("error", Answer(text("Hello."), error_after=(3, {"message": "Boom."})), "Boom."),
     (

@@ -127,6 +127,7 @@ class TurnError(Exception):
 
     `param` names the request field at fault (`input[3].content`), `retry_after` is in seconds,
     `provider` and `provider_status` say who refused and with which HTTP status.
+    `failed_generation` is what the model wrote, where a provider could not read it and tells (Q29).
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class TurnError(Exception):
         retry_after: float | None = None,
         provider: str | None = None,
         provider_status: int | None = None,
+        failed_generation: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -146,6 +148,7 @@ class TurnError(Exception):
         self.retry_after = retry_after
         self.provider = provider
         self.provider_status = provider_status
+        self.failed_generation = failed_generation
 
     def envelope(self) -> dict[str, Any]:
         """OpenAI's error body, and beside it who refused (F64)."""

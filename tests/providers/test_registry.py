@@ -125,6 +125,13 @@ def test_gpt_oss_never_hears_a_name_of_its_own_built_ins(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
+def test_only_gpt_oss_is_watched_for_calls_in_its_text(name: str) -> None:
+    """F48; the forms of others may also be the beginning of an answer (Q42)."""
+    assert profile_of(name, "openai/gpt-oss-120b").text_calls == ("harmony",)
+    assert profile_of(name, "some-model").text_calls == ()
+
+
+@pytest.mark.parametrize("name", names())
 def test_reasoning_of_gpt_oss_is_never_switched_off(name: str) -> None:
     assert profile_of(name, "gpt-oss-120b").effort_map["none"] in ("low", "high")
 

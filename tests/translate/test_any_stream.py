@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyturn.translate.fold import fold
+from anyturn.translate.leaked_forms import FORMS
 from support.provider_streams import Called, Script, scripts
 from support.turns import PROFILE, chunk, one_by_one, run_blocks, split_at, sse_stream, told
 
@@ -162,6 +163,29 @@ def test_what_is_carried_changes_nothing_else(
     assert [told(item) for item in items] == [told(item) for item in plain.done_items()]
     # Without a client that keeps it, nothing is carried.
     assert run_blocks([script.stream()]).wire == plain.wire
+
+
+@settings(max_examples=100, deadline=None)
+@given(scripts(), st.lists(st.integers(0, 3000), max_size=12))
+def test_a_provider_that_is_watched_for_leaks_changes_none_of_this(
+    script: Script, cuts: list[int]
+) -> None:
+    """F48, F49: what the words of a stream begin like is no call."""
+    profile = PROFILE.replacing(text_calls=FORMS)
+    run = run_blocks([script.stream()], profile=profile)
+    assert run.check()["status"] == script.status
+    assert run_blocks(split_at(script.stream(), cuts), profile=profile).wire == run.wire
+    plain = run_blocks([script.stream()]).check()
+    if plain["status"] != "failed":
+        calls = [[i for i in r["output"] if "call_id" in i] for r in (run.check(), plain)]
+        assert [told(item) for item in calls[0]] == [told(item) for item in calls[1]]
+        assert _texts(run.check()) == _texts(plain)
+
+
+def _texts(response: JSON) -> str:
+    """What the messages say, whatever stands between them."""
+    messages = [item for item in response["output"] if item["type"] == "message"]
+    return "".join(p.get("text", "") for item in messages for p in item["content"])
 
 
 def _meant(item: tuple[Any, ...], *, cut: bool) -> Any:

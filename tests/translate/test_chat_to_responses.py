@@ -624,3 +624,35 @@ def test_reasoning_carries_its_text_sealed_for_its_provider(summary: bool) -> No
     item = machine.terminal.response.output[0]
     assert isinstance(item, r.ReasoningItem)
     assert unseal("reasoning", str(item.encrypted_content)) == ("acme", {"text": "Because of ä."})
+
+
+# ---------------------------------------------------------------- a call that comes twice
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        pytest.param(
+            "shell", '{"cmd":"ls"}', ("function", "shell", "", '{"cmd":"ls"}'), id="whole"
+        ),
+        pytest.param("now", "{}", ("function", "now", "", "{}"), id="empty"),
+        pytest.param("now", "", ("function", "now", "", "{}"), id="nothing"),
+        pytest.param(
+            "apply_patch", '{"input":"a"}', ("freeform", "apply_patch", "", "a"), id="freeform"
+        ),
+    ],
+)
+@pytest.mark.parametrize("times", [2, 3])
+def test_the_same_whole_call_under_one_id_is_one_call(
+    name: str, arguments: str, expected: Any, times: int
+) -> None:
+    """Q48: some servers repeat a call that they have already sent, with its id and index."""
+    entry = chunk(call_delta(arguments, name, index=0, id="call_1"))
+    for finish in ("tool_calls", "stop"):
+        assert outputs(run_chunks(*[entry] * times, last(finish))) == [expected]
+
+
+def test_two_different_objects_under_one_id_are_not_chosen_from() -> None:
+    """Q39: nothing says which is meant, so the client's parser tells the model."""
+    run = run_chunks(shell('{"a":1}'), shell('{"b":2}'), last())
+    assert outputs(run) == [("function", "shell", "", '{"a":1}{"b":2}')]

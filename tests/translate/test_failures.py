@@ -183,6 +183,16 @@ def test_an_answer_that_looks_fine_may_hold_the_true_status() -> None:
     )
 
 
+@pytest.mark.parametrize("wrap", [lambda e: {"error": e}, lambda e: e, lambda e: [{"error": e}]])
+def test_what_the_model_wrote_is_kept_and_not_shown(wrap: Any) -> None:
+    """Q29."""
+    body = wrap({"code": "tool_use_failed", "message": "No.", "failed_generation": "to=x {}"})
+    error = from_http(400, body)
+    assert error.failed_generation == "to=x {}"
+    assert "to=x" not in f"{error}{error.envelope()}"
+    assert from_http(400, {"error": {"failed_generation": {"name": 1}}}).failed_generation == ""
+
+
 # Errors inside a 200.
 
 

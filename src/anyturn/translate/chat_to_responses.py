@@ -22,6 +22,8 @@ from anyturn.translate import signals as s
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.built_in_tools import ToolKind
 from anyturn.translate.envelope import REASONING, seal
+from anyturn.translate.leaked_calls import FoundCall, Rescue, rescue_calls
+from anyturn.translate.leaked_forms import FORMS
 from anyturn.translate.output_calls import CallState
 from anyturn.translate.output_items import (
     COMPLETED,
@@ -142,9 +144,15 @@ class ChatToResponses:
         return events
 
     def fail(self, error: TurnError) -> list[r.Event]:
-        """End the stream with this error. Items that are not done are not handed out."""
+        """End the stream with this error. Items that are not done are not handed out.
+
+        An error that tells the calls which the provider refused to read ends the answer with them
+        instead (Q29).
+        """
         if self.terminal is not None:
             return []
+        if (rescue := self._refused_calls(error)) is not None:
+            return self._end_with(rescue)
         self.error = error
         event = stream_error(error, self._number())
         body = r.ErrorBody(event.code, event.message)
@@ -160,6 +168,19 @@ class ChatToResponses:
         return msgspec.structs.replace(
             self._snapshot, status=status, output=tuple(self._output), usage=self._usage
         )
+
+    def _refused_calls(self, error: TurnError) -> Rescue | None:
+        if not error.failed_generation or self._calls:
+            return None
+        rescue = rescue_calls(error.failed_generation, FORMS, self._tools)
+        return rescue if rescue is not None and rescue.calls else None
+
+    def _end_with(self, rescue: Rescue) -> list[r.Event]:
+        events = self._obey(self._reader.close())
+        self.finish = s.Finish(s.Outcome.COMPLETE, "tool_calls")
+        for call in rescue.calls:
+            events += self._on_rescued(call, "the provider's error")
+        return events + self.end()
 
     def _terminate(
         self, form: type[r.Completed | r.Incomplete | r.Failed], status: str, **members: Any
@@ -215,9 +236,13 @@ class ChatToResponses:
             )
         return ""
 
+    @property
+    def _is_whole(self) -> bool:
+        return self.finish is not None and self.finish.outcome is s.Outcome.COMPLETE
+
     def _guess_tools(self) -> None:
         """Give whole calls of unknown names the tool that they can only have meant (Q28, Q30)."""
-        if self.finish is None or self.finish.outcome is not s.Outcome.COMPLETE:
+        if not self._is_whole:
             return
         for call in self._calls.values():
             guess = self._tools.guess(call.name, call.arguments) if call.tool is None else None
@@ -244,6 +269,29 @@ class ChatToResponses:
 
     def _on_text(self, signal: s.Text) -> list[r.Event]:
         return self._say(signal.text, refusal=False, logprobs=signal.logprobs)
+
+    def _on_leaked_text(self, signal: s.LeakedText) -> list[r.Event]:
+        """Calls, if the answer came to its end and there is no doubt; else the text as it came."""
+        text = "".join(piece.text for piece in signal.pieces)
+        rescue = self.finish and rescue_calls(text, self._profile.text_calls, self._tools)
+        if not rescue or (rescue.calls and not self._is_whole):
+            return self._obey(list(signal.pieces))
+        if len(rescue.calls) < len(rescue.parts):
+            self.adaptations.note("text.channels", "output", "the markers of channels were cut off")
+        events: list[r.Event] = []
+        for part in rescue.parts:
+            if isinstance(part, FoundCall):
+                events += self._on_rescued(part, f"text ({rescue.form})")
+            else:
+                said = s.Reasoning if part.is_reasoning else s.Text
+                events += self._obey([said(part.text)])
+        return events
+
+    def _on_rescued(self, call: FoundCall, source: str) -> list[r.Event]:
+        key = len(self._calls)
+        what = f"{call.chat_name} came as {source}"
+        self.adaptations.note("calls.recovered", f"call {key}", what)
+        return self._obey([s.Call(key, "", call.chat_name, call.arguments)])
 
     def _on_refusal(self, signal: s.RefusalText) -> list[r.Event]:
         return self._say(signal.text, refusal=True, logprobs=None)
@@ -337,6 +385,7 @@ class ChatToResponses:
 
     _ON: ClassVar[dict[type, Callable[[ChatToResponses, Any], list[r.Event]]]] = {
         s.Text: _on_text,
+        s.LeakedText: _on_leaked_text,
         s.Reasoning: _on_reasoning,
         s.Details: _on_details,
         s.ThinkBlock: _on_think_block,

@@ -41,12 +41,14 @@ class Report(NamedTuple):
     the machine-readable ones (`code`, `type`, `status` of the body), the most telling first.
     `status` is the error status that the body states (400 to 599), 0 when it states none.
     `page`: the body is an HTML page and `words` is its title.
+    `failed_generation`: what the model wrote that the provider could not read, whole (Q29).
     """
 
     words: str = ""
     names: tuple[str, ...] = ()
     status: int = 0
     page: bool = False
+    failed_generation: str = ""
 
     @property
     def said(self) -> str:
@@ -140,7 +142,9 @@ def _read_flat(value: dict[str, Any], depth: int) -> Report:
     names = (*inner.names, *_names(value))
     stated = (status_of(value.get(key)) for key in _STATUSES)
     status = next((status for status in stated if status >= 400), inner.status)
-    return Report(_with_cause(inner.words, value), names, status, inner.page)
+    generation = value.get("failed_generation")
+    generation = generation if isinstance(generation, str) else inner.failed_generation
+    return Report(_with_cause(inner.words, value), names, status, inner.page, generation)
 
 
 def _names(value: dict[str, Any]) -> tuple[str, ...]:
@@ -167,6 +171,7 @@ def _join(inner: Report, outer: Report) -> Report:
         tuple(dict.fromkeys(inner.names + outer.names)),
         inner.status or outer.status,
         inner.page,
+        inner.failed_generation or outer.failed_generation,
     )
 
 

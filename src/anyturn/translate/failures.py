@@ -178,6 +178,7 @@ def _failure(
         retry_after=pause,
         provider=profile.name,
         provider_status=status,
+        failed_generation=report.failed_generation,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.call_slots import CallSlots
 from anyturn.translate.failures import failure_from_chunk
+from anyturn.translate.leaked_calls import LeakWatch
 from anyturn.translate.reasoning_details import ENCRYPTED
 from anyturn.translate.think_tags import ThinkTags
 from anyturn.translate.thought_signatures import has_signature
@@ -27,6 +28,12 @@ class Text(msgspec.Struct, frozen=True, gc=False):
 
     text: str
     logprobs: Any = None
+
+
+class LeakedText(msgspec.Struct, frozen=True):
+    """A whole answer that begins as tool calls do that a server did not read (F48, F49)."""
+
+    pieces: tuple[Text, ...]
 
 
 class Reasoning(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +112,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 Signal: TypeAlias = (
     Text
+    | LeakedText
     | Reasoning
     | Details
     | ThinkBlock
@@ -126,6 +134,7 @@ _OUTCOMES = {
     "sensitive": Outcome.FILTERED,
     "safety": Outcome.FILTERED,
 }
+_BEFORE_LEAKS = (Reasoning, Details)
 _BROKEN = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
 
 
@@ -136,6 +145,9 @@ class SignalReader:
         self._profile = profile
         self._slots = CallSlots()
         self._think_tags = ThinkTags() if profile.think_tags else None
+        self._leak = LeakWatch(profile.text_calls) if profile.text_calls else None
+        self._is_opening = self._think_tags is not None or self._leak is not None
+        """Whether text must be looked at; as a rule the first words settle it."""
 
     def read(self, chunk: Chunk, event: str = "") -> list[Signal]:
         """Everything that one chunk says, in the order in which it takes effect."""
@@ -173,29 +185,34 @@ class SignalReader:
         # Q17: the same reasoning may come under two names; the first that is there counts.
         reasoning = delta.reasoning or delta.reasoning_content or delta.reasoning_text
         if reasoning and isinstance(reasoning, str):
+            if self._leak is not None and self._leak.is_leak:
+                signals += self._let_out()
             signals.append(Reasoning(reasoning))
             if delta.reasoning_details:
-                _read_details(delta.reasoning_details, False, signals)
+                signals += _read_details(delta.reasoning_details, False)
         elif delta.reasoning_details:
-            _read_details(delta.reasoning_details, True, signals)
+            signals += self._beside(_read_details(delta.reasoning_details, True))
         content = delta.content
         if content:
             if isinstance(content, str):
-                if self._think_tags is None:
+                if not self._is_opening:
                     signals.append(Text(content, logprobs))
                 else:
-                    self._read_tagged(content, signals)
+                    self._read_opening(content, logprobs, signals)
             else:
-                _read_content_parts(content, signals)
+                signals += self._beside(_read_content_parts(content))
         if delta.refusal and isinstance(delta.refusal, str):
-            signals.append(RefusalText(delta.refusal))
+            signals += self._beside([RefusalText(delta.refusal)])
         if delta.annotations and isinstance(delta.annotations, list):
-            signals += [Annotation(_flat(a)) for a in delta.annotations if isinstance(a, dict)]
+            cited = [a for a in delta.annotations if isinstance(a, dict)]
+            signals += self._beside([Annotation(_flat(a)) for a in cited])
         calls = delta.tool_calls
         if calls is None and delta.function_call is not None:
             calls = [ToolCallDelta(function=delta.function_call)]
         if calls:
-            signals += self.close()
+            if self._is_opening:
+                signals += self._let_out()
+                signals += self.close()
             self._slots.next_chunk()
             told = [self._read_call(call) for call in calls]
             signals += told
@@ -204,22 +221,62 @@ class SignalReader:
             _read_extra_of_message(delta.extra_content, signals)
 
     def close(self) -> list[Signal]:
-        """What was held back, now that no more text comes."""
-        if self._think_tags is None:
-            return []
-        tags, self._think_tags = self._think_tags, None
-        signals = [_tagged(*part) for part in tags.close()]
-        return signals if tags.block is None else [*signals, ThinkBlock(*tags.block)]
-
-    def _read_tagged(self, content: str, signals: list[Signal]) -> None:
-        tags = self._think_tags
-        assert tags is not None
-        for is_reasoning, text in tags.feed(content):
-            if not is_reasoning and tags.block is not None:
+        """What was held back, now that no more text comes: perhaps it is calls."""
+        signals: list[Signal] = []
+        if self._leak is not None and self._leak.is_leak:
+            leak, self._leak = self._leak, None
+            signals.append(LeakedText(tuple(Text(*piece) for piece in leak.release())))
+        signals += self._let_out()
+        if self._think_tags is not None:
+            tags, self._think_tags = self._think_tags, None
+            held = tags.close()
+            signals += [Reasoning(t) if is_reasoning else Text(t) for is_reasoning, t in held]
+            if tags.block is not None:
                 signals.append(ThinkBlock(*tags.block))
-            signals.append(_tagged(is_reasoning, text))
+        self._is_opening = False
+        return signals
+
+    def _beside(self, said: list[Signal]) -> list[Signal]:
+        """What is said by other means than text; only reasoning may come before leaked calls."""
+        if self._leak is None or not said:
+            return said
+        if self._leak.is_leak or any(type(one) not in _BEFORE_LEAKS for one in said):
+            return self._let_out() + said
+        return said
+
+    def _let_out(self) -> list[Signal]:
+        """The text that was held back, now that it is not the whole answer."""
+        if self._leak is None:
+            return []
+        leak, self._leak = self._leak, None
+        self._is_opening = self._think_tags is not None
+        return [Text(*piece) for piece in leak.release()]
+
+    def _read_opening(self, content: str, logprobs: Any, signals: list[Signal]) -> None:
+        if self._think_tags is None:
+            self._watch(content, logprobs, signals)
+        else:
+            self._read_tagged(self._think_tags, content, signals)
+        self._is_opening = self._think_tags is not None or self._leak is not None
+
+    def _read_tagged(self, tags: ThinkTags, content: str, signals: list[Signal]) -> None:
+        for is_reasoning, text in tags.feed(content):
+            if is_reasoning:
+                signals.append(Reasoning(text))
+                continue
+            if tags.block is not None:
+                signals.append(ThinkBlock(*tags.block))
+            self._watch(text, None, signals)
         if tags.is_done:
             self._think_tags = None
+
+    def _watch(self, text: str, logprobs: Any, signals: list[Signal]) -> None:
+        if self._leak is None:
+            signals.append(Text(text, logprobs))
+            return
+        signals += [Text(*piece) for piece in self._leak.feed(text, logprobs)]
+        if self._leak.is_done:
+            self._leak = None
 
     def _read_call(self, delta: ToolCallDelta) -> Call:
         function = delta.function or FunctionDelta()
@@ -247,10 +304,6 @@ class SignalReader:
             signals.append(UsageSeen(converted))
 
 
-def _tagged(is_reasoning: bool, text: str) -> Signal:
-    return Reasoning(text) if is_reasoning else Text(text)
-
-
 def _arguments_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
@@ -259,11 +312,10 @@ def _arguments_text(arguments: Any) -> str:
     return ""
 
 
-def _read_content_parts(content: Any, signals: list[Signal]) -> None:
+def _read_content_parts(content: Any) -> list[Signal]:
     """Content as a list of parts, thinking among them (Q20)."""
-    if not isinstance(content, list):
-        return
-    for part in content:
+    signals: list[Signal] = []
+    for part in content if isinstance(content, list) else []:
         if not isinstance(part, dict):
             continue
         if part.get("type") == "thinking":
@@ -275,19 +327,21 @@ def _read_content_parts(content: Any, signals: list[Signal]) -> None:
             signals.append(Text(text))
         elif isinstance(refusal := part.get("refusal"), str) and refusal:  # Q78
             signals.append(RefusalText(refusal))
+    return signals
 
 
-def _read_details(details: Any, shows_text: bool, signals: list[Signal]) -> None:
+def _read_details(details: Any, shows_text: bool) -> list[Signal]:
     """OpenRouter's structured form (Q18). Its text is shown where the plain form is missing."""
     if not isinstance(details, list):
-        return
+        return []
+    signals: list[Signal] = []
     for detail in details if shows_text else ():
         # Encrypted data is not for the client's eyes.
         if isinstance(detail, dict) and detail.get("type") != ENCRYPTED:
             text = detail.get("text") or detail.get("summary")
             if isinstance(text, str) and text:
                 signals.append(Reasoning(text))
-    signals.append(Details(details))
+    return [*signals, Details(details)]
 
 
 def _read_extras(

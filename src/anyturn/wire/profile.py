@@ -156,6 +156,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     missing_signature: str = ""
     """What stands in for a thought signature that is gone; empty: nothing (Gemini, Q24)."""
 
+    # -- calls that the server did not read
+    text_calls: tuple[
+        Literal["harmony", "hermes", "function_tags", "glm", "mistral", "json"], ...
+    ] = ()
+    """The forms in which an answer that is nothing but calls is taken for calls (F48, F49, Q42).
+
+    What they look like: `translate/leaked_forms.py`.
+    """
+
     # -- usage and limits
     usage_cached: tuple[str, ...] = ("prompt_tokens_details.cached_tokens",)
     """Paths inside `usage`, first found wins (Q63)."""
