@@ -13,7 +13,6 @@ _WANTED = {
     "embeddings": "Embeddings are not offered here.",
     "files": "This gateway stores no files. Send them inside the input.",
     "images/generations": "Images are not generated here.",
-    "conversations": "This gateway keeps no conversations. Send the whole input each time.",
 }
 
 

@@ -7,25 +7,33 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 import anyturn
+from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.errors import Fault, Kind, TurnError
 from anyturn.gateway import BROKEN, Gateway
 from anyturn.server.absent import why_absent
 from anyturn.server.body import read_body
+from anyturn.server.callers import caller_of
+from anyturn.server.conversations import ConversationRoutes
 from anyturn.server.dialect import dialect_of
+from anyturn.server.replies import EVENT_STREAM, json_reply
 from anyturn.server.sinks import Collected, EventStream
+from anyturn.server.stored import StoredRoutes
 from anyturn.translate.adaptations import HEADER, header_value
 from anyturn.translate.compaction import with_trigger
+from anyturn.translate.usage import estimate_usage
 from anyturn.wire import responses as r
 from anyturn.wire.request import parse_request
 
 log = logging.getLogger("anyturn")
 
-_ROUTES = ("POST /v1/responses", "POST /v1/responses/compact", "GET /v1/models", "GET /health")
+_ROUTES = (
+    *("POST /v1/responses", "POST /v1/responses/compact", "POST /v1/responses/input_tokens"),
+    *("GET /v1/responses/{id}", "POST /v1/conversations", "GET /v1/models", "GET /health"),
+)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -36,12 +44,14 @@ class Server:
         self,
         gateway: Gateway,
         catalogue: Catalogue,
+        background: Background,
         *,
         max_body_bytes: int,
         keepalive_s: float,
     ) -> None:
         self._gateway = gateway
         self._catalogue = catalogue
+        self._background = background
         self._max_body_bytes = max_body_bytes
         self._keepalive_s = keepalive_s
 
@@ -51,9 +61,14 @@ class Server:
             middlewares=[errors_in_envelopes], client_max_size=self._max_body_bytes
         )
         app.on_response_prepare.append(_sign)
+        stored = StoredRoutes(self._gateway.memory, self._background)
+        conversations = ConversationRoutes(self._gateway.memory, self._max_body_bytes)
         for prefix in ("/v1", ""):
+            stored.add_to(app, prefix)
+            conversations.add_to(app, prefix)
             app.router.add_post(f"{prefix}/responses", self.create_response)
             app.router.add_post(f"{prefix}/responses/compact", self.compact)
+            app.router.add_post(f"{prefix}/responses/input_tokens", self.count_input)
             app.router.add_get(f"{prefix}/responses", self.refuse_websocket, allow_head=False)
             app.router.add_get(f"{prefix}/models", self.list_models)
         app.router.add_get("/health", self.health)
@@ -64,19 +79,30 @@ class Server:
     async def create_response(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/responses`: one turn, streamed or not."""
         body = parse_request(await read_body(request, self._max_body_bytes))
+        if body.get("background"):
+            return await self._begin(request, body)
         if body.get("stream"):
             return await self._stream(request, body)
-        return await self._answer(body)
+        return await self._answer(request, body)
+
+    async def count_input(self, request: web.Request) -> web.StreamResponse:
+        """`POST /v1/responses/input_tokens`: an estimate, which says that it is one."""
+        body = parse_request(await read_body(request, self._max_body_bytes))
+        turn = await self._gateway.prepare(body, caller_of(request))
+        tokens = estimate_usage(len(turn.chat_body), 0).input_tokens
+        return json_reply(
+            {"object": "response.input_tokens", "input_tokens": tokens, "estimated": True}
+        )
 
     async def compact(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/responses/compact`: one compaction item for the whole input (F62)."""
         body = parse_request(await read_body(request, self._max_body_bytes))
         sink = Collected()
-        whole = await self._gateway.run(with_trigger(body), sink)
+        whole = await self._gateway.run(with_trigger(body), sink, caller_of(request))
         compacted = r.CompactedResponse(
             id=whole.id, created_at=whole.created_at, output=whole.output, usage=whole.usage
         )
-        return _json(compacted, headers=_adapted(sink))
+        return json_reply(compacted, headers=_adapted(sink))
 
     async def refuse_websocket(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/responses`: a WebSocket handshake gets 426, on which Codex posts (F66)."""
@@ -88,12 +114,12 @@ class Server:
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/models`: OpenAI's list and Codex's catalogue in one body (F69)."""
-        return _json(await self._catalogue.listing())
+        return json_reply(await self._catalogue.listing())
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         """`GET /health`: that it runs, what it is, and where it sends turns."""
         target = self._gateway.routing.default
-        return _json(
+        return json_reply(
             {
                 "status": "healthy",
                 "version": anyturn.__version__,
@@ -107,14 +133,27 @@ class Server:
     async def _stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         dialect = dialect_of(request.headers)
         async with EventStream(request, dialect, self._keepalive_s) as sink:
-            await self._gateway.run(body, sink)
+            await self._gateway.run(body, sink, caller_of(request))
             await sink.finish()
             return sink.response
 
-    async def _answer(self, body: dict[str, Any]) -> web.StreamResponse:
+    async def _begin(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """Begin a background response; it is queued, or followed from its beginning."""
+        is_followed = bool(body.get("stream"))
+        job = await self._background.start(body, caller_of(request))
+        if not is_followed:
+            return json_reply(job.response)
+        response = web.StreamResponse(headers=EVENT_STREAM)
+        await response.prepare(request)
+        async for block in job.follow(-1):
+            await response.write(block)
+        await response.write_eof()
+        return response
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         sink = Collected()
-        response = await self._gateway.run(body, sink)
-        return _json(response, headers=_adapted(sink))
+        response = await self._gateway.run(body, sink, caller_of(request))
+        return json_reply(response, headers=_adapted(sink))
 
 
 def _adapted(sink: Collected) -> dict[str, str]:
@@ -160,15 +199,4 @@ def error_response(error: TurnError) -> web.Response:
     headers = {}
     if error.kind is Kind.RATE_LIMITED or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
-    return _json(error.envelope(), status=error.kind.status, headers=headers)
-
-
-def _json(
-    body: object, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(body),
-        status=status,
-        headers=headers,
-        content_type="application/json",
-    )
+    return json_reply(error.envelope(), status=error.kind.status, headers=headers)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
+from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
@@ -53,9 +54,11 @@ async def running(
         gateway = Gateway(
             routing, client, reasoning=settings.reasoning, strict=settings.strict, taps=taps
         )
+        background = Background(gateway)
         server = Server(
             gateway,
             Catalogue(routing, client),
+            background,
             max_body_bytes=settings.max_body_bytes,
             keepalive_s=settings.keepalive_s,
         )
@@ -68,6 +71,7 @@ async def running(
                 for site in runner.sites:
                     await site.stop()
                 await gateway.close(settings.shutdown_timeout_s)
+                await background.close()
 
 
 @asynccontextmanager

@@ -9,15 +9,9 @@ from aiohttp import web
 
 from anyturn.errors import Kind, TurnError
 from anyturn.server.dialect import Dialect
+from anyturn.server.replies import EVENT_STREAM
 from anyturn.translate.adaptations import HEADER, Adaptation, header_value
 from anyturn.wire import responses as r
-
-_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    # Tells reverse proxies not to collect the stream.
-    "X-Accel-Buffering": "no",
-}
 
 
 class EventStream:
@@ -31,7 +25,7 @@ class EventStream:
         self._request = request
         self._dialect = dialect
         self._keepalive_s = keepalive_s
-        self._response = web.StreamResponse(headers=_HEADERS)
+        self._response = web.StreamResponse(headers=EVENT_STREAM)
         self._preparing = asyncio.Lock()
         self._started = False
         self._loop = asyncio.get_running_loop()
