@@ -31,6 +31,7 @@ OTHER = {
     "keepalive_s": "5",
     "max_body_bytes": "1000",
     "shutdown_timeout_s": "0.5",
+    "store_timeout_s": "0.5",
 }
 
 

@@ -233,6 +233,8 @@ class Settings:
         10.0, "Seconds that running turns may go on after the gateway was stopped.", low=0
     )
 
+    store_timeout_s: float = option(2.0, "Seconds that one answer of the store may take.", low=0.01)
+
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
     aliases: dict[str, str] = dataclasses.field(default_factory=dict)
     # Headers of a profile may hold secrets: they stay out of repr().

@@ -18,6 +18,7 @@ from anyturn.config import Settings
 from anyturn.gateway import Tap
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import running
+from anyturn.store.records import Store
 from anyturn.testing import Entry, ScriptedProvider
 from anyturn.wire import sse
 
@@ -169,16 +170,18 @@ async def stage() -> AsyncIterator[OpenStage]:
             provider: Any = None,
             environ: dict[str, str] | None = None,
             taps: Iterable[Tap] = (),
+            store: Store | None = None,
+            profile: str = "",
             **settings: Any,
         ) -> Stage:
             if provider is None:
                 made: Any = HandlerProvider(handler) if handler else ScriptedProvider(script)
                 provider = await closing.enter_async_context(made)
             given = {"base_url": provider.base_url, "model": MODEL, "port": 0, "retries": 0}
-            given |= {"shutdown_timeout_s": 0.0, **settings}
+            given |= {"shutdown_timeout_s": 0.0, "provider": profile, **settings}
             options = Settings(**given)
             gateway = await closing.enter_async_context(
-                running(options, Routing(options, environ or {}), taps=taps)
+                running(options, Routing(options, environ or {}), taps=taps, store=store)
             )
             http = await closing.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))

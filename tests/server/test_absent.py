@@ -12,7 +12,6 @@ from anyturn.server.absent import why_absent
         pytest.param("/alpha/search/", "Web search", id="search without v1"),
         pytest.param("/v1/chat/completions", "POST /v1/responses", id="a chat client"),
         pytest.param("/v1/files", "stores no files", id="files"),
-        pytest.param("/v1/conversations", "keeps no conversations", id="conversations"),
     ],
 )
 def test_what_is_not_offered_is_named_f34(path: str, words: str) -> None:

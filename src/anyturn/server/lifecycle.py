@@ -13,9 +13,11 @@ from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
+from anyturn.memory import Memory
 from anyturn.routing import Routing
 from anyturn.server.app import Server
 from anyturn.server.connections import Listener
+from anyturn.store.records import Store
 from anyturn.upstream import Limits, ProviderClient
 
 _FAREWELL_S = 1.0
@@ -37,7 +39,7 @@ class Running(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def running(
-    settings: Settings, routing: Routing, *, taps: Iterable[Tap] = ()
+    settings: Settings, routing: Routing, *, taps: Iterable[Tap] = (), store: Store | None = None
 ) -> AsyncIterator[Running]:
     """Listen while the block runs; leaving it lets open streams finish within the time limit.
 
@@ -52,7 +54,12 @@ async def running(
     )
     async with ProviderClient(limits) as client:
         gateway = Gateway(
-            routing, client, reasoning=settings.reasoning, strict=settings.strict, taps=taps
+            routing,
+            client,
+            reasoning=settings.reasoning,
+            strict=settings.strict,
+            memory=Memory(store, timeout_s=settings.store_timeout_s),
+            taps=taps,
         )
         background = Background(gateway)
         server = Server(
