@@ -27,22 +27,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "providers": {"errors", "wire"},
     "upstream": _CORE,
     "store": {"wire", "errors"},
+    "auth": {"errors", "wire"},
     "config": {*_CORE, "providers"},
     "routing": {*_CORE, "providers", "config"},
     "memory": {*_CORE, "store"},
     "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
+    "background": {*_CORE, "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "server": {
         *_CORE,
-        *("upstream", "store", "providers", "config", "routing", "memory", "gateway", "codex"),
+        *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
+        *("background", "codex"),
     },
     # Users test their own programs with it: it brings no gateway along.
     "testing": {"errors", "wire"},
     "cli": {
         *_CORE,
-        *("upstream", "store", "providers", "config", "routing", "memory", "gateway", "codex"),
-        *("probe", "server"),
+        *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
+        *("background", "codex", "probe", "server"),
     },
 }
 # The demo plays against the scripted provider.

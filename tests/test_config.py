@@ -32,6 +32,10 @@ OTHER = {
     "max_body_bytes": "1000",
     "shutdown_timeout_s": "0.5",
     "store_timeout_s": "0.5",
+    "auth": "required",
+    "keys_file": "some-keys.json",
+    "allow_anyone": "true",
+    "cors_origins": "https://app.example.org, http://localhost:3000",
 }
 
 
@@ -154,6 +158,29 @@ def test_a_named_file_that_is_missing_is_said(tmp_path: Path, where: str) -> Non
     environ = {} if flags else {"ANYTURN_CONFIG": "gone.toml"}
     said = complaint(tmp_path, flags=flags, environ=environ)
     assert said == f"{where}: there is no file 'gone.toml'."
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"HOME": "/h"}, "/h/.config/anyturn/keys.json"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}, "/x/anyturn/keys.json"),
+        ({"HOME": "/h", "ANYTURN_KEYS_FILE": "/k/keys"}, "/k/keys"),
+        ({"HOME": "/h", "ANYTURN_KEYS_FILE": "k"}, "CWD/k"),
+    ],
+)
+def test_the_keys_of_clients_are_the_users_own_or_where_it_is_said(
+    tmp_path: Path, environ: dict[str, str], expected: str | None
+) -> None:
+    path = expected and Path(expected.replace("CWD", str(tmp_path)))
+    assert load(tmp_path, environ=environ).keys_path == path
+
+
+@pytest.mark.parametrize("origins", ["*", "null", "app.example.org", "https://a.example,,"])
+def test_the_pages_that_may_are_named_one_by_one(tmp_path: Path, origins: str) -> None:
+    said = complaint(tmp_path, f'cors_origins = "{origins}"\n')
+    assert "cors_origins takes origins like https://app.example.org" in said
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -66,3 +66,6 @@ def test_a_wrong_key_is_not_answered_with_a_status_that_codex_retries() -> None:
     """codex-cli.md section 8: a 401 is tried five times, a 400 `invalid_prompt` is shown."""
     kind = Kind.PROVIDER_CREDENTIALS
     assert (kind.status, kind.code) == (400, "invalid_prompt")
+    assert Kind.KEY_REFUSED.status == 401
+    twin = Kind.KEY_REFUSED_FOR_GOOD
+    assert (twin.status, twin.code) == (400, "invalid_prompt")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
+from anyturn.wire.address import origin_of
 from anyturn.wire.profile import Profile
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
 
 PREFIX = "ANYTURN_"
 FILE_NAME = "anyturn.toml"
+KEYS_NAME = "keys.json"
 
 T = TypeVar("T")
 
@@ -158,12 +160,18 @@ def _host_problem(host: str) -> str:
     return "" if plain else "an address or a name, like 127.0.0.1"
 
 
+def _origins_problem(origins: str) -> str:
+    plain = all(origin_of(one) for one in origins.split(","))
+    return "" if plain else "origins like https://app.example.org, with commas between them"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """All options with their values, and where each value came from.
 
     `sources` maps every option to `default`, the file's name, `ANYTURN_…` or `--…`; `aliases` and
-    `providers` are the file's [models] and [providers.NAME]. No key is in here.
+    `providers` are the file's [models] and [providers.NAME]. `keys_path` is where the clients' keys
+    are, None where nothing says so. No key is in here.
     """
 
     host: str = option(
@@ -175,6 +183,22 @@ class Settings:
         low=0,
         high=65535,
         on_command_line=True,
+    )
+    auth: str = option(
+        "auto",
+        "Whether clients need a key; auto: where there is a keys file.",
+        choices=("auto", "required", "off"),
+    )
+    keys_file: str = option("", "The file with the clients' keys, instead of the user's own.")
+    allow_anyone: bool = option(
+        False,
+        "Listen on other addresses than this machine's even if no key is needed.",
+        on_command_line=True,
+    )
+    cors_origins: str = option(
+        "",
+        "Origins of the web pages that may use the gateway, with commas between them.",
+        problem=_origins_problem,
     )
     provider: str = option(
         "", "Provider of the models; without it, the one whose key is set.", on_command_line=True
@@ -240,6 +264,7 @@ class Settings:
     # Headers of a profile may hold secrets: they stay out of repr().
     providers: dict[str, Profile] = dataclasses.field(default_factory=dict, repr=False)
     config_file: Path | None = None
+    keys_path: Path | None = None
 
 
 def _declared_options() -> Iterator[Option]:
@@ -312,13 +337,22 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
     given |= _from_flags(flags)
     if "provider" in given:
         _check_provider(given["provider"], profiles)
+    values = {name: one.value for name, one in given.items()}
     return Settings(
-        **{name: one.value for name, one in given.items()},
+        **values,
         sources={name: given[name].source if name in given else "default" for name in OPTIONS},
         aliases=_read_aliases(file, profiles) if file else {},
         providers=profiles,
         config_file=file.path if file else None,
+        keys_path=_keys_path(values.get("keys_file", ""), environ, cwd),
     )
+
+
+def _keys_path(stated: str, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if stated:
+        return cwd / stated
+    directory = _user_directory(environ)
+    return directory / "anyturn" / KEYS_NAME if directory else None
 
 
 def _check_provider(given: _Given, profiles: Mapping[str, Profile]) -> None:

@@ -11,6 +11,9 @@ INVALID_JSON          client   400    invalid_request_error   invalid_json
 UNSUPPORTED           client   400    invalid_request_error   unsupported_value
 LOSSY                 client   400    invalid_request_error   invalid_prompt
 UNKNOWN_REFERENCE     client   400    invalid_request_error   previous_response_not_found
+KEY_REFUSED           client   401    invalid_request_error   invalid_api_key
+KEY_REFUSED_FOR_GOOD  client   400    authentication_error    invalid_prompt
+FORBIDDEN             client   403    invalid_request_error   forbidden
 NOT_FOUND             client   404    invalid_request_error   not_found
 METHOD_NOT_ALLOWED    client   405    invalid_request_error   method_not_allowed
 BODY_TOO_LARGE        client   413    invalid_request_error   request_too_large
@@ -33,7 +36,8 @@ PROVIDER_TIMEOUT      provider 504    server_error            provider_timeout
 ===================== ======== ====== ======================= ===========================
 
 Codex decides the codes (codex-cli.md section 8): a 400 with `invalid_prompt` shows our sentence and
-stops, whereas a 401 is tried five times; a 429 without `Retry-After` is fatal, with it Codex waits.
+stops, whereas a 401 is tried five times (so KEY_REFUSED, which SDKs understand, has a twin for it);
+a 429 without `Retry-After` is fatal, with it Codex waits.
 """
 
 from __future__ import annotations
@@ -58,6 +62,7 @@ class _Row(NamedTuple):
 
 
 _REQUEST, _SERVER = "invalid_request_error", "server_error"
+_CREDENTIALS = "authentication_error"
 
 
 @unique
@@ -69,6 +74,9 @@ class Kind(Enum):
     UNSUPPORTED = _Row(Fault.CLIENT, 400, _REQUEST, "unsupported_value")
     LOSSY = _Row(Fault.CLIENT, 400, _REQUEST, "invalid_prompt")
     UNKNOWN_REFERENCE = _Row(Fault.CLIENT, 400, _REQUEST, "previous_response_not_found")
+    KEY_REFUSED = _Row(Fault.CLIENT, 401, _REQUEST, "invalid_api_key")
+    KEY_REFUSED_FOR_GOOD = _Row(Fault.CLIENT, 400, _CREDENTIALS, "invalid_prompt")
+    FORBIDDEN = _Row(Fault.CLIENT, 403, _REQUEST, "forbidden")
     NOT_FOUND = _Row(Fault.CLIENT, 404, _REQUEST, "not_found")
     METHOD_NOT_ALLOWED = _Row(Fault.CLIENT, 405, _REQUEST, "method_not_allowed")
     BODY_TOO_LARGE = _Row(Fault.CLIENT, 413, _REQUEST, "request_too_large")
@@ -79,7 +87,7 @@ class Kind(Enum):
     SHUTTING_DOWN = _Row(Fault.GATEWAY, 503, _SERVER, "gateway_shutting_down")
     MISCONFIGURED = _Row(Fault.GATEWAY, 400, _REQUEST, "invalid_prompt")
     PROVIDER_REFUSED = _Row(Fault.PROVIDER, 400, _REQUEST, "invalid_prompt")
-    PROVIDER_CREDENTIALS = _Row(Fault.PROVIDER, 400, "authentication_error", "invalid_prompt")
+    PROVIDER_CREDENTIALS = _Row(Fault.PROVIDER, 400, _CREDENTIALS, "invalid_prompt")
     CONTEXT_OVERFLOW = _Row(Fault.PROVIDER, 400, _REQUEST, "context_length_exceeded")
     CONTENT_POLICY = _Row(Fault.PROVIDER, 400, _REQUEST, "content_policy_violation")
     MODEL_NOT_FOUND = _Row(Fault.PROVIDER, 404, _REQUEST, "model_not_found")

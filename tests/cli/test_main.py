@@ -47,7 +47,7 @@ def test_the_version_is_printed(run: Run) -> None:
 def test_the_help_names_every_verb(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert (code, err) == (0, "")
-    for verb in ("serve", "codex", "demo", "providers"):
+    for verb in ("serve", "codex", "demo", "keys", "providers"):
         assert verb in out
 
 
@@ -65,6 +65,8 @@ def test_the_help_of_serve_names_every_option(run: Run) -> None:
     assert "--log-level" in out
 
 
+LOCAL = ("--port", "0", "--base-url", "http://127.0.0.1:9/v1")
+
 # Wrong set-ups: the arguments, the environment, the file, and what is said.
 WRONG: list[tuple[str, list[str], dict[str, str], str, str]] = [
     ("option", ["serve", "--prot", "5"], {}, "", "--prot"),
@@ -81,6 +83,9 @@ WRONG: list[tuple[str, list[str], dict[str, str], str, str]] = [
     ("file type", ["serve"], {}, 'port = "5"\n', "anyturn.toml, line 1: port takes"),
     ("no TOML", ["serve"], {}, "port = = 5\n", "anyturn.toml, line 1: not valid TOML"),
     ("no file", ["serve", "--config", "gone.toml"], {}, "", "there is no file 'gone.toml'"),
+    ("open to all", ["serve", "--host", "0.0.0.0", *LOCAL], {}, "", "anyturn keys add NAME"),
+    ("no keys file", ["serve", *LOCAL], {"ANYTURN_KEYS_FILE": "k"}, "", "there is no file 'k'"),
+    ("auth", ["serve", *LOCAL], {"ANYTURN_AUTH": "yes"}, "", "one of auto, required, off"),
     ("base URL", ["serve", "--base-url", "localhost:8000"], {}, "", "http"),
     ("damaged key", ["serve", "--provider", "groq"], {"GROQ_API_KEY": "a b"}, "", "a blank"),
 ]

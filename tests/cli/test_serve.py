@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 import anyturn as package
-from anyturn.testing import Answer, ResponsesClient, ScriptedProvider, text
+from anyturn.testing import Answer, ResponsesClient, ResponsesRefused, ScriptedProvider, text
 
 KEY = "sk-planted-6c0e8b1f4d7a4592"
 ASK: dict[str, Any] = {"input": "Hi"}
@@ -167,3 +167,37 @@ async def test_a_missing_key_is_told_with_its_variable(start):
     assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("anyturn: There is no key for Cerebras: CEREBRAS_API_KEY")
     assert "Traceback" not in ended.stderr
+
+
+async def test_the_greeting_says_who_needs_a_key_and_changes_count_while_it_runs(start):
+    added = await (await start("keys", "add", "laptop")).ended()
+    secret = added.stdout.strip()
+    async with ScriptedProvider([text("Hello.")]) as provider:
+        anyturn = await serve(start, provider)
+        shown = await greeting(anyturn)
+        base_url = address(shown)
+        assert "need a key; 1 key is known" in shown
+        assert 'env_key="ANYTURN_KEY"' in shown
+        assert "any key" not in shown
+        async with ResponsesClient(base_url) as client:
+            with pytest.raises(ResponsesRefused, match="needs a key"):
+                await client.create(ASK)
+        async with ResponsesClient(base_url, secret) as client:
+            assert (await client.create(ASK))["status"] == "completed"
+            await (await start("keys", "revoke", "laptop")).ended()
+            with pytest.raises(ResponsesRefused, match="does not know this key"):
+                await client.create(ASK)
+        os.kill(anyturn.pid, signal.SIGTERM)
+        ended = await anyturn.ended()
+    assert ended.code == 0
+    assert secret[4:] not in shown + ended.stdout + ended.stderr
+
+
+async def test_a_forced_open_gateway_says_so(start):
+    async with ScriptedProvider([]) as provider:
+        anyturn = await serve(start, provider, "--host", "0.0.0.0", "--allow-anyone")
+        lines = [await anyturn.line() for _ in range(8)]
+        os.kill(anyturn.pid, signal.SIGTERM)
+        ended = await anyturn.ended()
+    assert "anyone who can reach 0.0.0.0; no key is needed" in "".join(lines)
+    assert "warning: No key is needed: everyone who can reach 0.0.0.0" in ended.stderr

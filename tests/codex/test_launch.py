@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from anyturn.codex.launch import (
+    CLIENT_KEY,
     CODEX_VERSION,
     command_line,
     find_codex,
@@ -73,6 +74,16 @@ def test_codex_asks_no_proxy_for_this_machine_f70(
 @pytest.mark.parametrize("model", ["openai/gpt-oss-120b", "qwen3:8b", "Qwen/Qwen3-Coder", "a b"])
 def test_any_name_of_a_model_can_be_given(model: str) -> None:
     assert settings(overrides(URL, model))["model"] == model
+
+
+def test_a_key_comes_from_the_environment_where_every_user_can_not_see_it() -> None:
+    providers = [
+        settings(shlex.split(command)[1:])["model_providers"]["anyturn"]
+        for command in (command_line(URL, "m"), command_line(URL, "m", key_variable=CLIENT_KEY))
+    ]
+    assert providers[0]["experimental_bearer_token"]
+    assert providers[1]["env_key"] == "ANYTURN_KEY"
+    assert "experimental_bearer_token" not in providers[1]
 
 
 def test_a_gateway_that_is_gone_is_not_waited_for() -> None:

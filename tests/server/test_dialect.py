@@ -30,3 +30,8 @@ def test_others_get_a_comment_which_no_parser_takes_for_an_event() -> None:
     assert sse.Decoder().feed(OTHER.keepalive) == []
     assert OTHER.keepalive.startswith(b":")
     assert OTHER.keepalive.endswith(b"\n\n")
+
+
+def test_only_codex_sends_a_refused_key_again() -> None:
+    """codex-cli.md section 8."""
+    assert (CODEX.retries_401, OTHER.retries_401) == (True, False)

@@ -5,12 +5,14 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 
+from anyturn.auth.key_file import KeyFile, KeysError
 from anyturn.config import Settings
 from anyturn.routing import Routing
 from anyturn.server import lifecycle
@@ -73,7 +75,64 @@ async def test_a_taken_port_is_told_with_the_way_out() -> None:
 
 async def test_a_foreign_address_is_told() -> None:
     with pytest.raises(CannotListen, match=r"Cannot listen on 203\.0\.113\.7:\d+: .*--host"):
-        async with gateway(host="203.0.113.7", port=5):
+        async with gateway(host="203.0.113.7", port=5, allow_anyone=True):
+            raise AssertionError
+
+
+OPEN_TO_ALL = ["0.0.0.0", "::", "192.0.2.1", "gateway.example"]
+
+
+@pytest.mark.parametrize("host", OPEN_TO_ALL)
+async def test_others_are_not_served_without_keys(host: str) -> None:
+    with pytest.raises(CannotListen) as caught:
+        async with gateway(host=host):
+            raise AssertionError
+    for words in (host, "anyturn keys add NAME", "--allow-anyone", "allow_anyone = true"):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", ["auto", "required", "off"])
+async def test_others_are_served_where_a_key_is_needed(tmp_path: Path, auth: str) -> None:
+    KeyFile(tmp_path / "keys.json").add("laptop")
+    given = {"host": "0.0.0.0", "keys_path": tmp_path / "keys.json", "auth": auth}
+    if auth == "off":
+        with pytest.raises(CannotListen):
+            async with gateway(**given):
+                raise AssertionError
+        return
+    async with gateway(**given) as up:
+        assert up.gate.closed
+
+
+async def test_others_are_served_by_force_and_that_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway(host="0.0.0.0", allow_anyone=True) as up:
+        assert not up.gate.closed
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING"
+    assert "everyone who can reach 0.0.0.0" in warning.getMessage()
+
+
+async def test_a_keys_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(b"{")
+    with pytest.raises(KeysError, match="cannot be read"):
+        async with gateway(keys_path=path):
+            raise AssertionError
+
+
+@pytest.mark.parametrize(("auth", "starts"), [("auto", False), ("required", True), ("off", True)])
+async def test_a_named_keys_file_that_is_not_there_lets_nobody_in_by_mistake(
+    tmp_path: Path, auth: str, starts: bool
+) -> None:
+    given = {"keys_file": "kyes.json", "keys_path": tmp_path / "kyes.json", "auth": auth}
+    if starts:
+        async with gateway(**given) as up:
+            assert up.gate.closed == (auth == "required")
+        return
+    with pytest.raises(KeysError, match=r"there is no file 'kyes\.json'"):
+        async with gateway(**given):
             raise AssertionError
 
 

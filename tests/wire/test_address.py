@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyturn.wire.address import is_local
+from anyturn.wire.address import host_name, is_local, is_local_host, origin_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,62 @@ def test_what_is_no_url_is_not_local(url: str) -> None:
 @given(st.text() | st.text().map("http://{}".format))
 def test_any_text_has_an_answer(url: str) -> None:
     assert is_local(url) in (True, False)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_a_host_of_this_machine_alone(host: str) -> None:
+    assert is_local_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.7", "example.com", "127.1", "fe80::1%eth0", "", "["]
+)
+def test_a_host_that_others_reach_or_that_nobody_knows(host: str) -> None:
+    assert not is_local_host(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://app.example.org", "https://app.example.org"),
+        (" HTTPS://App.Example.org/ ", "https://app.example.org"),
+        ("https://app.example.org:443", "https://app.example.org"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("vscode-webview://1a2b", "vscode-webview://1a2b"),
+        ("null", ""),
+        ("*", ""),
+        ("https://*.example.org", ""),
+        ("https://app.example.org/path", ""),
+        ("https://user@app.example.org", ""),
+        ("app.example.org", ""),
+        ("https://", ""),
+        ("", ""),
+    ],
+)
+def test_an_origin_is_read_as_browsers_write_it(text: str, origin: str) -> None:
+    assert origin_of(text) == origin
+    assert origin_of(origin) == origin
+
+
+@pytest.mark.parametrize(
+    ("authority", "name"),
+    [
+        ("LOCALHOST:80", "localhost"),
+        ("[::1]:80", "::1"),
+        ("a.example", "a.example"),
+        ("localhost@a.example:1", "a.example"),
+        ("[", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_in_a_host_header(authority: str, name: str) -> None:
+    assert host_name(authority) == name
+
+
+@given(st.text())
+def test_any_header_has_an_answer(text: str) -> None:
+    assert isinstance(host_name(text), str)
+    assert isinstance(origin_of(text), str)
+    assert is_local_host(text) in (True, False)

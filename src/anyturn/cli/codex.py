@@ -64,6 +64,8 @@ def codex(
     settings = load(
         port=0,
         host="127.0.0.1",
+        # It lives as long as Codex, on a port that nobody knows.
+        auth="off",
         config=config,
         provider=provider,
         base_url=base_url,

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 import anyturn
-from anyturn.cli import codex, demo, providers, serve
+from anyturn.auth.key_file import KeysError
+from anyturn.cli import codex, demo, keys, providers, serve
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
 from anyturn.server.lifecycle import CannotListen
@@ -28,6 +29,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(demo.demo)
 app.add_typer(providers.app, name="providers")
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:
@@ -49,6 +51,6 @@ def main() -> None:
     """Run the command line. Exit code 2 for a wrong set-up, said in a sentence."""
     try:
         app()
-    except (ConfigError, CannotListen) as error:
+    except (ConfigError, KeysError, CannotListen) as error:
         error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

@@ -15,10 +15,11 @@ from rich.markup import escape
 import anyturn
 from anyturn.cli.loop import run
 from anyturn.cli.screen import facts_table, log_to_screen, screen, target_rows
-from anyturn.codex.launch import command_line
+from anyturn.codex.launch import CLIENT_KEY, command_line
 from anyturn.config import Settings, load_settings
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import Running, running
+from anyturn.wire.address import is_local_host
 
 log = logging.getLogger("anyturn")
 
@@ -44,6 +45,13 @@ StrictOption = Annotated[
     bool | None,
     typer.Option(help="Refuse what cannot reach the provider whole. [default: no-strict]"),
 ]
+AnyoneOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-anyone/--no-allow-anyone",
+        help="Listen on other addresses even if clients need no key. [default: no-allow-anyone]",
+    ),
+]
 LogOption = Annotated[
     str | None, typer.Option(help="debug, info, warning or error. [default: info]")
 ]
@@ -52,6 +60,7 @@ LogOption = Annotated[
 def serve(
     host: HostOption = None,
     port: PortOption = None,
+    allow_anyone: AnyoneOption = None,
     config: ConfigOption = None,
     provider: ProviderOption = None,
     base_url: BaseUrlOption = None,
@@ -64,6 +73,7 @@ def serve(
     settings = load(
         host=host,
         port=port,
+        allow_anyone=allow_anyone,
         config=config,
         provider=provider,
         base_url=base_url,
@@ -89,7 +99,7 @@ async def _serve(settings: Settings, routing: Routing) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _ask_to_stop, stop, number)
     async with running(settings, routing) as gateway:
-        _greet(gateway, routing)
+        _greet(gateway, settings, routing)
         unreachable = await gateway.client.why_unreachable(routing.default.profile)
         if unreachable:
             log.warning("%s Turns will fail until it answers.", unreachable)
@@ -107,19 +117,35 @@ def _ask_to_stop(stop: asyncio.Event, number: signal.Signals) -> None:
     stop.set()
 
 
-def _greet(gateway: Running, routing: Routing) -> None:
+def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
     target = routing.default
     out = screen()
     out.print(
         f"[bold]Anyturn {anyturn.__version__}[/] listens at [bold cyan]{gateway.base_url}[/]\n"
     )
     rows = target_rows(target)
+    rows.append(("clients", _client_words(gateway, settings)))
     rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]
     out.print(facts_table(rows))
     out.print("\nRun Codex on it, from another terminal:\n")
-    model = target.model or "MODEL"
-    out.print(f"  {escape(command_line(gateway.base_url, model))}", style="green", soft_wrap=True)
+    variable = CLIENT_KEY if gateway.gate.closed else ""
+    command = command_line(gateway.base_url, target.model or "MODEL", key_variable=variable)
+    if variable:
+        out.print(f"  export {variable}=any_...", style="green")
+    out.print(f"  {escape(command)}", style="green", soft_wrap=True)
+    key = "a key of anyturn keys add NAME" if variable else "any key"
     out.print(
-        f"\nOther clients: [cyan]base_url={gateway.base_url}[/], any key. Ctrl-C stops.\n",
+        f"\nOther clients: [cyan]base_url={gateway.base_url}[/], {key}. Ctrl-C stops.\n",
         soft_wrap=True,
     )
+
+
+def _client_words(gateway: Running, settings: Settings) -> str:
+    """Who may use the gateway."""
+    if gateway.gate.closed:
+        count = gateway.gate.keys
+        known = f"{count} {'key is' if count == 1 else 'keys are'} known"
+        return f"need a key; {known}" if count else "[yellow]need a key: anyturn keys add NAME[/]"
+    if is_local_host(settings.host):
+        return "everyone on this machine; no key is needed"
+    return f"[bold yellow]anyone who can reach {escape(settings.host)}; no key is needed[/]"

@@ -21,6 +21,9 @@ _SANDBOX_OPTIONS = frozenset(
     {"-s", "--sandbox", "-p", "--profile", "--dangerously-bypass-approvals-and-sandbox", "--yolo"}
 )
 
+CLIENT_KEY = "ANYTURN_KEY"
+"""The variable from which a Codex takes its key for a gateway that needs one."""
+
 INSTALL_HINT = "npm install -g @openai/codex"
 
 
@@ -54,12 +57,16 @@ def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, **bypassed}
 
 
-def overrides(base_url: str, model: str) -> list[str]:
-    """The options that point Codex at the gateway at `base_url` (codex-cli.md section 10)."""
+def overrides(base_url: str, model: str, *, key_variable: str = "") -> list[str]:
+    """The options that point Codex at the gateway at `base_url` (codex-cli.md section 10).
+
+    `key_variable` names the environment variable with the key, where the gateway needs one.
+    """
+    # Codex asks for the catalogue only where it has a key, whatever the key is.
+    key = f'env_key="{key_variable}"' if key_variable else 'experimental_bearer_token="anyturn"'
     provider = (
         f'model_providers.anyturn={{name="anyturn",base_url="{base_url}",wire_api="responses",'
-        # Codex asks for the catalogue only where it has a key, whatever the key is.
-        f'experimental_bearer_token="anyturn",model_catalog_url="{base_url}/models"}}'
+        f'{key},model_catalog_url="{base_url}/models"}}'
     )
     settings = [
         f'model="{model}"',
@@ -99,9 +106,8 @@ def _chooses_sandbox(args: Sequence[str]) -> bool:
     )
 
 
-def command_line(base_url: str, model: str) -> str:
+def command_line(base_url: str, model: str, *, key_variable: str = "") -> str:
     """A Codex command to copy, for a gateway that keeps running."""
-    quoted = " ".join(
-        part if part == "-c" else f"'{part}'" for part in overrides(base_url, model)[:_SHOWN]
-    )
+    parts = overrides(base_url, model, key_variable=key_variable)[:_SHOWN]
+    quoted = " ".join(part if part == "-c" else f"'{part}'" for part in parts)
     return f"codex {quoted}"

@@ -199,4 +199,7 @@ def error_response(error: TurnError) -> web.Response:
     headers = {}
     if error.kind is Kind.RATE_LIMITED or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
+    if error.kind is Kind.KEY_REFUSED:
+        # RFC 9110 section 11.6.1: a 401 says which scheme would do.
+        headers["WWW-Authenticate"] = "Bearer"
     return json_reply(error.envelope(), status=error.kind.status, headers=headers)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from aiohttp import web
 
 from anyturn.memory import Caller, Nearby
+from anyturn.server.admission import CALLER
 
 
 def caller_of(request: web.Request, nearby: Nearby | None = None) -> Caller:
-    """The caller of a request, by the bearer that it sent; only a digest of it is kept."""
-    bearer = request.headers.get("Authorization", "").partition(" ")[2].strip()
-    owner = hashlib.sha256(bearer.encode()).hexdigest()[:32] if bearer else ""
-    return Caller(owner, nearby)
+    """The caller whom `Admission` let in, with what only this connection remembers."""
+    return Caller(request[CALLER].owner, nearby)

@@ -18,14 +18,18 @@ class Dialect(msgspec.Struct, frozen=True):
     transient_as_stream: bool
     """Whether a failure that may pass is told inside a 200 stream rather than by a status."""
 
+    retries_401: bool
+    """Whether a refused key is sent again and again instead of being shown."""
+
 
 # Comments do not reset Codex's idle timer, unknown events do and are ignored (codex-cli.md 0.7).
 # A 502 makes it send 30 requests; `response.failed` makes it send 6 and shows our sentence (8).
-CODEX = Dialect("codex", sse.DATA_KEEPALIVE, transient_as_stream=True)
+# A 401 it sends five times more, for seven seconds, and then shows with a prefix of its own.
+CODEX = Dialect("codex", sse.DATA_KEEPALIVE, transient_as_stream=True, retries_401=True)
 
 # openai-node's stream helper throws on unknown events, so others get comments; the SDKs retry a
 # 5xx by themselves and do not retry a failed stream.
-OTHER = Dialect("other", sse.COMMENT_KEEPALIVE, transient_as_stream=False)
+OTHER = Dialect("other", sse.COMMENT_KEEPALIVE, transient_as_stream=False, retries_401=False)
 
 
 def dialect_of(headers: Mapping[str, str]) -> Dialect:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
 from aiohttp import web
 
+from anyturn.auth.gate import Gate
+from anyturn.auth.key_file import KeyFile, KeysError
 from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
 from anyturn.memory import Memory
 from anyturn.routing import Routing
+from anyturn.server.admission import Admission
 from anyturn.server.app import Server
 from anyturn.server.connections import Listener
 from anyturn.store.records import Store
 from anyturn.upstream import Limits, ProviderClient
+from anyturn.wire.address import is_local_host, origin_of
+
+log = logging.getLogger("anyturn")
 
 _FAREWELL_S = 1.0
 # A burst of clients must not wait for a second try of their connections.
@@ -35,6 +42,7 @@ class Running(msgspec.Struct, frozen=True):
     base_url: str
     port: int
     client: ProviderClient
+    gate: Gate
 
 
 @asynccontextmanager
@@ -43,8 +51,11 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Listen while the block runs; leaving it lets open streams finish within the time limit.
 
-    Port 0 takes any free one. Raises `CannotListen`.
+    Port 0 takes any free one. Raises `CannotListen`, and `KeysError` when the keys of clients
+    cannot be read.
     """
+    gate = _gate(settings)
+    _refuse_everyone(settings, gate)
     limits = Limits(
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
@@ -69,16 +80,44 @@ async def running(
             max_body_bytes=settings.max_body_bytes,
             keepalive_s=settings.keepalive_s,
         )
-        async with _started(server.app()) as runner:
+        app = server.app()
+        origins = frozenset(filter(None, map(origin_of, settings.cors_origins.split(","))))
+        Admission(gate, host=settings.host, origins=origins).install(app)
+        async with _started(app) as runner:
             try:
                 port = await _listen(runner, settings.host, settings.port)
                 host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield Running(f"http://{host}:{port}/v1", port, client)
+                yield Running(f"http://{host}:{port}/v1", port, client, gate)
             finally:
                 for site in runner.sites:
                     await site.stop()
                 await gateway.close(settings.shutdown_timeout_s)
                 await background.close()
+
+
+def _gate(settings: Settings) -> Gate:
+    file = KeyFile(settings.keys_path) if settings.keys_path else None
+    gate = Gate(file, settings.auth)
+    if settings.keys_file and settings.auth == "auto" and not gate.closed:
+        # Whoever names a file wants keys: one that is misspelt must not let everybody in.
+        raise KeysError(
+            f"keys_file: there is no file {settings.keys_file!r}. Make it with its first key: "
+            'anyturn keys add NAME. Or let everybody in: auth = "off".'
+        )
+    return gate
+
+
+def _refuse_everyone(settings: Settings, gate: Gate) -> None:
+    """Do not serve a whole network by accident: whoever reaches us spends the provider's key."""
+    if gate.closed or is_local_host(settings.host):
+        return
+    reached = f"everyone who can reach {settings.host} could use the provider's key"
+    if not settings.allow_anyone:
+        raise CannotListen(
+            f"Without keys for clients, {reached}. Make a key for each client: anyturn keys add "
+            "NAME. To let anyone in all the same: --allow-anyone, or allow_anyone = true."
+        )
+    log.warning("No key is needed: %s, as allow_anyone says.", reached)
 
 
 @asynccontextmanager

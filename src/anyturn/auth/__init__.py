@@ -1,0 +1,1 @@
+"""Identity and access: client keys, who a caller is, and what web pages may do."""
