@@ -31,7 +31,7 @@ bench: .venv/dev.stamp ## CPU per event, latency and memory, beside a plain byte
 
 lock: ## pin the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --group build -o requirements/run.txt
-	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --extra redis --group dev -o requirements/dev.txt
 
 clean: ## remove what was installed or cached here
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

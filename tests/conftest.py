@@ -1,4 +1,4 @@
-"""Where the real Codex CLI is, and what is said when it is not there."""
+"""Where the real Codex CLI is, and what is said when it or a Redis server is not there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from anyturn.codex.launch import CODEX_VERSION
+from support.redis_server import LEFT_OUT as _NO_REDIS
+from support.redis_server import _shared_redis as _shared_redis
+from support.redis_server import new_redis as new_redis
+from support.redis_server import redis_server as redis_server
 
 # Two cores that are busy with the real Codex are slow: time says nothing about an example.
 settings.register_profile("anyturn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,11 +49,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line which tests were left out, and how to get them."""
     skipped = terminalreporter.getreports("skipped")
-    places = [report.nodeid for report in skipped if _LEFT_OUT in str(report.longrepr)]
-    if places:
-        files = ", ".join(sorted({place.partition("::")[0] for place in places}))
-        terminalreporter.write_line(
-            f"Left out: {len(places)} tests that drive a real Codex CLI which is not installed "
-            f"here ({files}). To run them: `make test` with npm installed.",
-            yellow=True,
-        )
+    for reason, what, how in (
+        (_LEFT_OUT, "drive a real Codex CLI which", "`make test` with npm installed"),
+        (_NO_REDIS, "need a Redis or Valkey server which", "install redis-server"),
+    ):
+        places = [report.nodeid for report in skipped if reason in str(report.longrepr)]
+        if places:
+            files = ", ".join(sorted({place.partition("::")[0] for place in places}))
+            terminalreporter.write_line(
+                f"Left out: {len(places)} tests that {what} is not installed here ({files}). "
+                f"To run them: {how}.",
+                yellow=True,
+            )

@@ -66,6 +66,8 @@ TESTED_ELSEWHERE = {
     "config_profiles.py": "test_config.py",
     "__main__.py": "cli/test_main.py",
     "cli/demo_view.py": "cli/test_demo.py",
+    # Scripts of the store: data to Python.
+    "store/redis_scripts.py": "store/test_redis.py",
 }
 
 
