@@ -39,6 +39,8 @@ class Slot:
 class CallSlots:
     """The calls of one answer. `place` finds or opens the slot of a delta."""
 
+    __slots__ = ("_by_id", "_by_index", "_chunk_number", "_slots")
+
     def __init__(self) -> None:
         self._slots: list[Slot] = []
         self._by_index: dict[Any, Slot] = {}

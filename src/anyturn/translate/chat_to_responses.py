@@ -54,6 +54,33 @@ class ChatToResponses:
     terminal event every method returns no events.
     """
 
+    __slots__ = (
+        "_as_summary",
+        "_call_ids",
+        "_calls",
+        "_carried",
+        "_carrier",
+        "_characters",
+        "_new_id",
+        "_now",
+        "_opened",
+        "_output",
+        "_profile",
+        "_reader",
+        "_request_bytes",
+        "_sealed_for",
+        "_sequence",
+        "_snapshot",
+        "_tail",
+        "_tools",
+        "_usage",
+        "_waiting",
+        "adaptations",
+        "error",
+        "finish",
+        "terminal",
+    )
+
     def __init__(
         self,
         snapshot: r.Response,

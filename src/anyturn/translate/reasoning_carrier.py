@@ -19,6 +19,8 @@ from anyturn.translate.thought_signatures import Extra
 class ReasoningCarrier:
     """Gathers over one answer what is still to be carried."""
 
+    __slots__ = ("_calls", "_message", "_size", "details")
+
     def __init__(self) -> None:
         self.details = ReasoningDetails()
         self._calls: dict[int, Extra] = {}

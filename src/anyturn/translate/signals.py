@@ -141,6 +141,8 @@ _BROKEN = frozenset({"error", "abort", "network_error", "insufficient_system_res
 class SignalReader:
     """Reads the chunks of one answer in order."""
 
+    __slots__ = ("_is_opening", "_leak", "_profile", "_slots", "_think_tags")
+
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._slots = CallSlots()
