@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
 import msgspec
@@ -222,11 +221,13 @@ class Gateway:
         try:
             if turn.request.get("generate") is False:
                 return await self._deliver(turn, sink, turn.machine.skip())
-            async with AsyncExitStack() as answer:
-                provider = await self._ask(turn, answer)
+            provider = await self._ask(turn)
+            try:
                 _forget_request(turn)
                 await self._relay(turn, provider, sink)
                 await provider.drain()
+            finally:
+                provider.close()
         except asyncio.CancelledError:
             if task not in self._cut:
                 raise
@@ -241,23 +242,23 @@ class Gateway:
         finally:
             self._running.discard(task)
 
-    async def _ask(self, turn: Turn, answer: AsyncExitStack) -> ProviderStream:
+    async def _ask(self, turn: Turn) -> ProviderStream:
         """Open the provider's answer; where it refuses, ask for less if that may help (F11)."""
         profile = turn.target.profile
         while True:
             try:
-                return await answer.enter_async_context(self._open(turn))
+                return await self._open(turn)
             except TurnError as refusal:
                 chat = second_try(turn.chat, refusal, profile, may_truncate=turn.truncates)
                 if chat is None or self._strict:
                     raise
             turn.chat, turn.chat_body = chat, chat.encode()
 
-    def _open(self, turn: Turn) -> AbstractAsyncContextManager[ProviderStream]:
+    async def _open(self, turn: Turn) -> ProviderStream:
         for tap in self._taps:
             tap.request(turn)
         target = turn.target
-        return self._client.stream(target.profile, target.api_key, turn.chat_body)
+        return await self._client.open(target.profile, target.api_key, turn.chat_body)
 
     async def _relay(self, turn: Turn, provider: ProviderStream, sink: Sink) -> None:
         """Feed, collect, send, until the answer is over. One write for one block."""

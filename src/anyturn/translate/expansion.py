@@ -257,6 +257,8 @@ def _plain_part(part: Any) -> Any:
 class Trail:
     """Follows the items of one answer, and knows which reasoning led to each of them."""
 
+    __slots__ = ("_is_over", "_led_by")
+
     def __init__(self) -> None:
         self._led_by: tuple[str, ...] = ()
         self._is_over = False

@@ -35,10 +35,12 @@ class Tool(msgspec.Struct, frozen=True):
 class ToolMap:
     """The tools of one request, by the provider's name and by the client's."""
 
+    __slots__ = ("_by_chat_name", "_by_source", "_renames")
+
     def __init__(self, renames: dict[str, str] | None = None) -> None:
         self._renames = renames or {}
         self._by_chat_name: dict[str, Tool] = {}
-        self._by_source: dict[tuple[str, str], dict[ToolKind, Tool]] = {}
+        self._by_source: dict[tuple[str, str], tuple[Tool, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_chat_name)
@@ -58,8 +60,8 @@ class ToolMap:
         A function and a freeform tool may share a name: they are called by different items.
         Raises `TurnError` (INVALID_REQUEST) when no name is left for it (F27).
         """
-        source = self._by_source.setdefault((namespace, name), {})
-        if kind in source:
+        source = self._by_source.get((namespace, name), ())
+        if any(tool.kind is kind for tool in source):
             return None
         flat = self._flat_name(namespace, name)
         if flat in self._by_chat_name:
@@ -71,7 +73,8 @@ class ToolMap:
                 param="tools",
             )
         tool = Tool(flat, kind, name, namespace, parameters or {})
-        self._by_chat_name[flat] = source[kind] = tool
+        self._by_chat_name[flat] = tool
+        self._by_source[namespace, name] = (*source, tool)
         return tool
 
     def allow(self, chat_names: Collection[str]) -> None:
@@ -84,8 +87,9 @@ class ToolMap:
         self, name: str, namespace: Any = None, kind: ToolKind = ToolKind.FUNCTION
     ) -> Tool | None:
         """The tool that a client means: of this kind, else the first declared of that name."""
-        source = self._by_source.get((plain_namespace(namespace), name), {})
-        return source.get(kind) or next(iter(source.values()), None)
+        source = self._by_source.get((plain_namespace(namespace), name), ())
+        same = (tool for tool in source if tool.kind is kind)
+        return next(same, source[0] if source else None)
 
     def in_namespace(self, namespace: str) -> list[Tool]:
         """The tools of one namespace, in the order of their declaration."""

@@ -80,17 +80,21 @@ class ProviderClient:
     async def stream(
         self, profile: Profile, api_key: str | None, body: bytes
     ) -> AsyncIterator[ProviderStream]:
-        """Send a Chat request and give its open answer; leaving the block cancels the rest.
-
-        Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the provider's
-        Retry-After demands. Raises `TurnError` in the provider's words when it stays refused.
-        """
-        response = await self._open(profile, api_key, body)
-        stream = ProviderStream(response, profile, self._limits.idle_timeout_s)
+        """Give the open answer of a Chat request, as `open` does; leaving the block closes it."""
+        stream = await self.open(profile, api_key, body)
         try:
             yield stream
         finally:
             stream.close()
+
+    async def open(self, profile: Profile, api_key: str | None, body: bytes) -> ProviderStream:
+        """Send a Chat request and give its open answer; to close it early cancels the rest.
+
+        Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the provider's
+        Retry-After demands. Raises `TurnError` in the provider's words when it stays refused.
+        """
+        response = await self._response(profile, api_key, body)
+        return ProviderStream(response, profile, self._limits.idle_timeout_s)
 
     async def why_unreachable(self, profile: Profile, timeout_s: float = 3.0) -> str:
         """A sentence that says why no answer of any kind can be had; empty when one was."""
@@ -119,7 +123,7 @@ class ProviderClient:
         data = listing.get("data") if isinstance(listing, dict) else listing
         return data if isinstance(data, list) else []
 
-    async def _open(
+    async def _response(
         self, profile: Profile, api_key: str | None, body: bytes
     ) -> aiohttp.ClientResponse:
         attempt = 0
