@@ -68,6 +68,9 @@ TESTED_ELSEWHERE = {
     "cli/demo_view.py": "cli/test_demo.py",
     # Scripts of the store: data to Python.
     "store/redis_scripts.py": "store/test_redis.py",
+    # The interface, and the parts of the SQLite store that only its methods reach.
+    "store/sqlite_rows.py": "store/test_every_store.py",
+    "store/sqlite_limits.py": "store/test_sqlite.py",
 }
 
 

@@ -31,6 +31,11 @@ OTHER = {
     "keepalive_s": "5",
     "max_body_bytes": "1000",
     "shutdown_timeout_s": "0.5",
+    "store": "memory",
+    "store_path": "/srv/anyturn/store.sqlite3",
+    "store_url": "redis://localhost:1/2",
+    "store_ttl_days": "0.5",
+    "store_max_bytes": "1000000",
     "store_timeout_s": "0.5",
     "auth": "required",
     "keys_file": "some-keys.json",
@@ -187,6 +192,45 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert "cannot be read" in complaint(tmp_path, flags={"config": str(tmp_path)})
     (tmp_path / "anyturn.toml").write_bytes(b"host = '\xff'")
     assert complaint(tmp_path) == "anyturn.toml: cannot be read: not a text file in UTF-8."
+
+
+# ---------------------------------------------------------------- where the store is
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "path"),
+    [
+        ("", {"HOME": "/home/me"}, "/home/me/.local/state/anyturn/store.sqlite3"),
+        ("", {"XDG_STATE_HOME": "/state", "HOME": "/h"}, "/state/anyturn/store.sqlite3"),
+        ("", {"XDG_STATE_HOME": "state", "HOME": "/h"}, "/h/.local/state/anyturn/store.sqlite3"),
+        ("", {}, ""),
+        ("store_path = '~/my.db'", {"HOME": "/home/me"}, "/home/me/my.db"),
+        ("store_path = '/srv/my.db'", {"HOME": "/home/me"}, "/srv/my.db"),
+    ],
+    ids=["home", "XDG", "relative XDG does not count", "no home", "tilde", "absolute"],
+)
+def test_the_store_has_a_place_of_the_users(
+    tmp_path: Path, text: str, environ: dict[str, str], path: str
+) -> None:
+    assert load(tmp_path, text, environ=environ).store_path == path
+
+
+def test_a_relative_path_of_the_store_is_one_of_the_working_directory(tmp_path: Path) -> None:
+    assert load(tmp_path, "store_path = 'a/b.db'").store_path == str(tmp_path / "a" / "b.db")
+
+
+def test_redis_needs_an_address(tmp_path: Path) -> None:
+    said = complaint(tmp_path, "\nstore = 'redis'")
+    assert said == (
+        "anyturn.toml, line 2: store = redis needs store_url, like redis://localhost:6379/0."
+    )
+    assert load(tmp_path, f"store = 'redis'\n{toml_of('store_url')}").store == "redis"
+
+
+def test_the_password_in_the_address_of_redis_is_not_shown(tmp_path: Path) -> None:
+    url = f"redis://:{SECRET}@localhost/0"
+    assert SECRET not in repr(load(tmp_path, environ={"ANYTURN_STORE_URL": url}))
+    assert SECRET not in complaint(tmp_path, environ={"ANYTURN_STORE_URL": url[5:]})
 
 
 # ---------------------------------------------------------------- errors

@@ -35,6 +35,7 @@ __all__ = [
 PREFIX = "ANYTURN_"
 FILE_NAME = "anyturn.toml"
 KEYS_NAME = "keys.json"
+_USER_DIRECTORIES = {"CONFIG": ".config", "STATE": ".local/state"}
 
 T = TypeVar("T")
 
@@ -125,7 +126,7 @@ class Option:
 
     def _misfit(self, expected: str, given: Any) -> ValueError:
         # Whoever puts the key itself where its variable's name belongs must not see it in a log.
-        secret = self.problem is variable_problem
+        secret = self.problem in (variable_problem, _redis_problem)
         shown = "what was found" if secret else found(given)
         return ValueError(f"{self.name} takes {expected}, not {shown}.")
 
@@ -151,7 +152,9 @@ def option(
     """Declare a field of `Settings` as an option."""
     facts = {"help": help, "choices": choices, "low": low, "high": high, "problem": problem}
     facts["on_command_line"] = on_command_line
-    return dataclasses.field(default=default, metadata={"option": facts})
+    # An address may have a password in it, as Redis' has.
+    shown = problem is not _redis_problem
+    return dataclasses.field(default=default, repr=shown, metadata={"option": facts})
 
 
 def _host_problem(host: str) -> str:
@@ -163,6 +166,11 @@ def _host_problem(host: str) -> str:
 def _origins_problem(origins: str) -> str:
     plain = all(origin_of(one) for one in origins.split(","))
     return "" if plain else "origins like https://app.example.org, with commas between them"
+
+
+def _redis_problem(url: str) -> str:
+    plain = re.match(r"(redis|rediss|unix)://.", url)
+    return "" if plain else "an address like redis://localhost:6379/0"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,6 +265,24 @@ class Settings:
         10.0, "Seconds that running turns may go on after the gateway was stopped.", low=0
     )
 
+    store: str = option(
+        "sqlite",
+        "Where items, responses and conversations are kept.",
+        choices=("sqlite", "memory", "redis", "off"),
+    )
+    store_path: str = option(
+        "",
+        "The SQLite file, instead of anyturn/store.sqlite3 in $XDG_STATE_HOME or ~/.local/state.",
+    )
+    store_url: str = option(
+        "", "The Redis server, for instance redis://localhost:6379/0.", problem=_redis_problem
+    )
+    store_ttl_days: float = option(30.0, "Days that a record is kept after it came.", low=0.01)
+    store_max_bytes: int = option(
+        1024 * 1024 * 1024,
+        "Most bytes of the store (1 GiB; in memory 64 MiB unless set); the oldest go first.",
+        low=500_000,
+    )
     store_timeout_s: float = option(2.0, "Seconds that one answer of the store may take.", low=0.01)
 
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -338,8 +364,11 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
     if "provider" in given:
         _check_provider(given["provider"], profiles)
     values = {name: one.value for name, one in given.items()}
+    if values.get("store") == "redis" and not values.get("store_url"):
+        place = given["store"].place()
+        raise ConfigError(f"{place}: store = redis needs store_url, like redis://localhost:6379/0.")
     return Settings(
-        **values,
+        **values | {"store_path": _store_path(values.get("store_path", ""), environ, cwd)},
         sources={name: given[name].source if name in given else "default" for name in OPTIONS},
         aliases=_read_aliases(file, profiles) if file else {},
         providers=profiles,
@@ -438,13 +467,28 @@ def _find_file(
     return file
 
 
-def _user_directory(environ: Mapping[str, str]) -> Path | None:
-    """$XDG_CONFIG_HOME, which only counts when it is absolute, or ~/.config."""
-    stated = Path(environ.get("XDG_CONFIG_HOME", ""))
+def _user_directory(environ: Mapping[str, str], *, kind: str = "CONFIG") -> Path | None:
+    """$XDG_CONFIG_HOME, which only counts when it is absolute, or ~/.config; so for STATE."""
+    stated = Path(environ.get(f"XDG_{kind}_HOME", ""))
     if stated.is_absolute():
         return stated
+    home = _home(environ)
+    return home / _USER_DIRECTORIES[kind] if home else None
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
     home = environ.get("HOME") or environ.get("USERPROFILE")
-    return Path(home) / ".config" if home else None
+    return Path(home) if home else None
+
+
+def _store_path(given: str, environ: Mapping[str, str], cwd: Path) -> str:
+    """The path of the store, absolute; empty when there is neither a path nor a home."""
+    if given:
+        home = _home(environ)
+        own = given == "~" or given.startswith("~/")
+        return str(home / given[2:] if home and own else cwd / given)
+    directory = _user_directory(environ, kind="STATE")
+    return str(directory / "anyturn" / "store.sqlite3") if directory else ""
 
 
 def _from_file(file: ConfigFile) -> dict[str, _Given]:

@@ -183,7 +183,13 @@ async def stage(
             if provider is None:
                 provider = ScriptedProvider(script, strict=rules, models=(model,), api_key=api_key)
                 await closing.enter_async_context(provider)
-            flags = {"provider": profile, "base_url": provider.base_url, "model": model, "port": 0}
+            flags = {
+                "provider": profile,
+                "base_url": provider.base_url,
+                "model": model,
+                "port": 0,
+                "store": "memory",
+            }
             config = load_settings({**flags, **settings}, {}, tmp_path)
             gateway = await closing.enter_async_context(
                 running(config, Routing(config, environ or {}), taps=taps)

@@ -178,7 +178,7 @@ async def stage() -> AsyncIterator[OpenStage]:
                 made: Any = HandlerProvider(handler) if handler else ScriptedProvider(script)
                 provider = await closing.enter_async_context(made)
             given = {"base_url": provider.base_url, "model": MODEL, "port": 0, "retries": 0}
-            given |= {"shutdown_timeout_s": 0.0, "provider": profile, **settings}
+            given |= {"shutdown_timeout_s": 0.0, "store": "off", "provider": profile, **settings}
             options = Settings(**given)
             gateway = await closing.enter_async_context(
                 running(options, Routing(options, environ or {}), taps=taps, store=store)

@@ -33,7 +33,9 @@ ASK: JSON = {"model": "gpt-oss-120b", "input": "Hi"}
 @asynccontextmanager
 async def gateway(provider: ScriptedProvider | None = None, **given: Any) -> AsyncIterator[Running]:
     base_url = provider.base_url if provider else "http://127.0.0.1:9/v1"
-    settings = Settings(**{"base_url": base_url, "model": "gpt-oss-120b", "port": 0, **given})
+    settings = Settings(
+        **{"base_url": base_url, "model": "gpt-oss-120b", "port": 0, "store": "off", **given}
+    )
     async with running(settings, Routing(settings, {})) as up:
         yield up
 

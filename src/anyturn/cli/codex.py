@@ -66,6 +66,7 @@ def codex(
         host="127.0.0.1",
         # It lives as long as Codex, on a port that nobody knows.
         auth="off",
+        store="memory",
         config=config,
         provider=provider,
         base_url=base_url,

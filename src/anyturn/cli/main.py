@@ -10,10 +10,11 @@ from rich.markup import escape
 
 import anyturn
 from anyturn.auth.key_file import KeysError
-from anyturn.cli import codex, demo, keys, providers, serve
+from anyturn.cli import codex, demo, keys, providers, serve, store
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
 from anyturn.server.lifecycle import CannotListen
+from anyturn.store import StoreError
 
 app = typer.Typer(
     name="anyturn",
@@ -30,6 +31,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(demo.demo)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
+app.add_typer(store.app, name="store")
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,9 +50,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. Exit code 2 for a wrong set-up, said in a sentence."""
+    """Run the command line. Exit code 2 for a wrong set-up or store, said in a sentence."""
     try:
         app()
-    except (ConfigError, KeysError, CannotListen) as error:
+    except (ConfigError, KeysError, CannotListen, StoreError) as error:
         error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

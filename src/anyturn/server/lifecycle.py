@@ -21,7 +21,7 @@ from anyturn.routing import Routing
 from anyturn.server.admission import Admission
 from anyturn.server.app import Server
 from anyturn.server.connections import Listener
-from anyturn.store.records import Store
+from anyturn.store import Store, StoreError, open_store
 from anyturn.upstream import Limits, ProviderClient
 from anyturn.wire.address import is_local_host, origin_of
 
@@ -51,8 +51,8 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Listen while the block runs; leaving it lets open streams finish within the time limit.
 
-    Port 0 takes any free one. Raises `CannotListen`, and `KeysError` when the keys of clients
-    cannot be read.
+    Port 0 takes any free one. `store` takes the place of the one that is configured. Raises
+    `CannotListen`, and `KeysError` when the keys of clients cannot be read.
     """
     gate = _gate(settings)
     _refuse_everyone(settings, gate)
@@ -63,13 +63,13 @@ async def running(
         retries=settings.retries,
         retry_wait_max_s=settings.retry_wait_max_s,
     )
-    async with ProviderClient(limits) as client:
+    async with _opened(settings, store) as kept, ProviderClient(limits) as client:
         gateway = Gateway(
             routing,
             client,
             reasoning=settings.reasoning,
             strict=settings.strict,
-            memory=Memory(store, timeout_s=settings.store_timeout_s),
+            memory=Memory(kept, timeout_s=settings.store_timeout_s),
             taps=taps,
         )
         background = Background(gateway)
@@ -93,6 +93,25 @@ async def running(
                     await site.stop()
                 await gateway.close(settings.shutdown_timeout_s)
                 await background.close()
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, store: Store | None) -> AsyncIterator[Store | None]:
+    """The store; that it does not work now is said, and turns that need none of it go on.
+
+    Raises `StoreError` when it can never work as it is configured.
+    """
+    opened = store or open_store(settings)
+    try:
+        if opened is not None:
+            await opened.stats()
+    except StoreError as error:
+        log.error("The store does not work, and turns that need it will fail: %s", error)
+    try:
+        yield opened
+    finally:
+        if opened is not None and store is None:
+            await opened.close()
 
 
 def _gate(settings: Settings) -> Gate:

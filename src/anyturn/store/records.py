@@ -6,16 +6,21 @@ another. Bodies are the JSON bytes that clients see; a store never looks into th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 Order = Literal["asc", "desc"]
+Clock = Callable[[], float]
+"""Returns POSIX seconds."""
+
+MONTH_S = 30 * 86_400.0
+"""How long OpenAI keeps a response, and so does a store unless told otherwise."""
 
 
 class StoreError(Exception):
-    """The store cannot do its work. `str()` is one sentence that says why, without any content."""
+    """The store cannot do its work. `str()` says what and where, without anything that is kept."""
 
 
 class MissingLink(Exception):
@@ -62,7 +67,10 @@ class StoredConversation(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What a store holds, over all owners. `bytes` is what it takes where it lives."""
+    """What a store holds, over all owners. `bytes` is what it takes where it lives.
+
+    `items` are those of `put_items`: what stands in a conversation is counted with it.
+    """
 
     kind: str
     items: int
@@ -78,7 +86,8 @@ class Store(Protocol):
 
     What a `put` or `add` has returned from survives the end of the process (except in memory).
     Records are forgotten `ttl_s` after they were last put, and the oldest first when there are
-    more bytes than allowed.
+    more bytes than allowed; what alone is more than that is refused with `StoreError`. A
+    conversation and its items are one record, and adding to it counts as a put.
     """
 
     async def put_items(self, owner: str, items: Sequence[StoredItem]) -> None:
@@ -103,7 +112,7 @@ class Store(Protocol):
         """The response and everything it continues, the first one first, without `events`.
 
         Raises `MissingLink` when one of them is not stored, the named one included, and
-        `StoreError` when there are more than `most`.
+        `StoreError` when there are more than `most`, as in a chain that bites its own tail.
         """
 
     async def delete_response(self, owner: str, id: str) -> bool:
@@ -130,7 +139,10 @@ class Store(Protocol):
     async def conversation_items(
         self, owner: str, id: str, *, after: str = "", limit: int = 0, order: Order = "asc"
     ) -> list[StoredItem]:
-        """Items of a conversation in order, those behind the item `after`; `limit` 0 means all."""
+        """Items of a conversation in order, those behind the item `after`; `limit` 0 means all.
+
+        There are none when the conversation is not known, or does not hold `after`.
+        """
 
     async def delete_conversation_item(self, owner: str, id: str, item_id: str) -> bool:
         """Take one item out of a conversation; False when it was not there."""
@@ -139,7 +151,10 @@ class Store(Protocol):
         """Count what is there."""
 
     async def prune(self) -> int:
-        """Forget what is too old or too much now, and say how many records that were."""
+        """Forget what is too old or too much now, and say how many records that were.
+
+        A store that forgets by itself, as Redis does, has nothing to do and says 0.
+        """
 
     async def close(self) -> None:
         """Finish what was begun and let go of files and connections."""

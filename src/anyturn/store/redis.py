@@ -82,18 +82,23 @@ class RedisStore:
         Raises `StoreError` when the package `redis` is not installed, the URL cannot be read, or
         the server does not answer.
         """
+        store = cls.at(url, ttl_s=ttl_s, timeout_s=timeout_s)
+        try:
+            async with store._server.asking() as redis:
+                await redis.ping()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @classmethod
+    def at(cls, url: str, *, ttl_s: float = _TTL_S, timeout_s: float = 2.0) -> RedisStore:
+        """The store of a server that is not asked yet; raises as `open` does before it asks."""
         try:
             from anyturn.store.redis_server import RedisServer
         except ModuleNotFoundError:
             raise StoreError(_HOW_TO_INSTALL) from None
-        server = RedisServer(url, timeout_s)
-        try:
-            async with server.asking() as redis:
-                await redis.ping()
-        except BaseException:
-            await server.close()
-            raise
-        return cls(server, ttl_s)
+        return cls(RedisServer(url, timeout_s), ttl_s)
 
     async def put_items(self, owner: str, items: Sequence[StoredItem]) -> None:
         """Remember items; one with a known id replaces it."""
