@@ -249,8 +249,10 @@ class Gateway:
             try:
                 return await self._open(turn)
             except TurnError as refusal:
+                if self._strict:
+                    raise
                 chat = second_try(turn.chat, refusal, profile, may_truncate=turn.truncates)
-                if chat is None or self._strict:
+                if chat is None:
                     raise
             turn.chat, turn.chat_body = chat, chat.encode()
 

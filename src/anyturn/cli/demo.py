@@ -79,7 +79,13 @@ async def _demo(out: Console) -> int:
 async def _play(out: Console, binary: Path | None, workspace: Path, codex_home: Path) -> int:
     async with ScriptedProvider(_script(), models=(MODEL,)) as provider:
         settings = load_settings(
-            {"provider": "cerebras", "base_url": provider.base_url, "model": MODEL, "port": 0},
+            {
+                "provider": "cerebras",
+                "base_url": provider.base_url,
+                "model": MODEL,
+                "port": 0,
+                "store": "memory",
+            },
             {},
             workspace,
         )

@@ -7,16 +7,31 @@ once, and a call together with the reasoning that led to it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.resent import (
+    call_id_of,
+    id_of,
+    implied,
+    is_bare_call,
+    is_call,
+    is_hollow,
+    is_item,
+    is_output,
+    is_reference,
+    is_same,
+    kind_of,
+)
 
 Item = dict[str, Any]
+Placed = tuple[str, Any]
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -35,12 +50,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def what_is_wanted(items: Iterable[Any], before: Iterable[Item]) -> Wanted:
     """What these items name and do not hold; `before` is the history that they continue."""
-    items = [item for item in items if isinstance(item, dict)]
-    ids = {_id(item) for item in items if _is_reference(item) or _is_hollow(item)}
-    called = {_call_id(item) for item in (*before, *items) if _is_call(item)}
-    answered = {_call_id(item) for item in items if _is_output(item)}
-    named = {_call_id(item) for item in items if _is_call(item) and _is_nameless(item)}
-    return Wanted(frozenset(ids - {""}), frozenset((answered - called | named) - {""}))
+    items = [item for item in items if is_item(item)]
+    ids = {id_of(item) for item in items if is_reference(item) or is_hollow(item)}
+    called = {call_id_of(item) for item in (*before, *items) if is_call(item)}
+    answered = {call_id_of(item) for item in items if is_output(item)}
+    bare = {call_id_of(item) for item in items if is_bare_call(item)}
+    return Wanted(frozenset(ids - {""}), frozenset(((answered - called) | bare) - {""}))
 
 
 def expand(
@@ -56,11 +71,12 @@ def expand(
     calls that were found by `call_id`. Raises `TurnError` (UNKNOWN_REFERENCE) that names an item
     which was not found; only reasoning may be missing, and that is reported.
     """
-    expansion = _Expansion(before, known, calls, adaptations)
-    expansion.claim(items)
-    for position, item in enumerate(_without_resent(items, before)):
-        expansion.add(item, f"input[{position}]")
-    return expansion.items
+    again = implied(items, before)
+    if again:
+        what = f"{len(again)} items that are implied by what this request continues"
+        adaptations.note("history.repeated", "input", what)
+    placed = [(f"input[{n}]", item) for n, item in enumerate(items) if n not in again]
+    return _Expansion(placed, before, known, calls, adaptations).run()
 
 
 class _Expansion:
@@ -68,49 +84,85 @@ class _Expansion:
 
     def __init__(
         self,
+        placed: list[Placed],
         before: list[Item],
         known: Mapping[str, Remembered],
         calls: Mapping[str, Remembered],
         adaptations: Adaptations,
     ) -> None:
-        self.items: list[Any] = []
+        self._placed = placed
         self._known = known
         self._calls = calls
         self._adaptations = adaptations
+        self._items: list[Any] = []
         self._there: dict[str, Item] = {}
-        self._claimed: set[str] = set()
         self._calls_there: dict[str, list[Item]] = defaultdict(list)
-        self._outputs_there: dict[str, list[Item]] = defaultdict(list)
-        for item in before:
-            self._note(item)
+        # Those of them that the client did not write itself.
+        self._recalled_calls: dict[str, list[Item]] = defaultdict(list)
+        self._look_ahead([item for _, item in placed if is_item(item)])
+        self._look_back(before)
 
-    def claim(self, items: list[Any]) -> None:
+    def _look_ahead(self, items: list[Item]) -> None:
         """Note what the client puts into order itself: nothing else may put it elsewhere."""
-        self._claimed = {_id(item) for item in items if isinstance(item, dict)} - {""}
+        named = [item for item in items if is_reference(item)]
+        sent = [item for item in items if not is_reference(item)]
+        self._sent = {id_of(item): item for item in reversed(sent) if id_of(item)}
+        self._claimed = self._sent.keys() | {id_of(item) for item in named}
+        self._called = {call_id_of(item) for item in sent if is_call(item)}
+        self._output_counts = Counter(call_id_of(item) for item in sent if is_output(item))
 
-    def add(self, item: Any, place: str) -> None:
-        if not isinstance(item, dict):
-            self.items.append(item)
-        elif _is_reference(item):
-            self._add_reference(_id(item), place)
-        elif _is_hollow(item) and _id(item) in self._known:
-            self._append(self._known[_id(item)].item, place)
-        elif _is_call(item) and _is_nameless(item) and _call_id(item) in self._calls:
-            self._append({**self._calls[_call_id(item)].item, **_told(item)}, place)
+    def _look_back(self, before: list[Item]) -> None:
+        outputs: dict[str, list[Item]] = defaultdict(list)
+        for item in before:
+            self._note(item, is_recalled=True)
+            if is_output(item):
+                outputs[call_id_of(item)].append(item)
+        self._output_counts.update({call_id: len(found) for call_id, found in outputs.items()})
+        # Where every call has its output, a call that is there again is there with its output.
+        self._outputs_before = {
+            call_id: found
+            for call_id, found in outputs.items()
+            if len(found) >= len(self._calls_there.get(call_id, ()))
+        }
+        self._outputs_due: Counter[str] = Counter()
+
+    def run(self) -> list[Any]:
+        """The items, with what they name."""
+        for are_outputs, placed in groupby(self._placed, _holds_output):
+            if are_outputs:
+                self._add_outputs(list(placed))
+                continue
+            for place, item in placed:
+                self._add(item, place)
+        return self._items
+
+    def _add(self, item: Any, place: str) -> None:
+        if not is_item(item):
+            self._items.append(item)
+        elif is_reference(item):
+            self._add_reference(id_of(item), place)
+        elif is_hollow(item) and (full := self._reasoning(id_of(item))) is not None:
+            self._put(full, place, is_recalled=True)
+        elif is_bare_call(item):
+            self._add_bare_call(item, place)
         else:
-            if _is_output(item):
-                self._recover_call(_call_id(item), place)
-            self._append(item, place)
+            self._put(item, place)
+
+    # ---------------------------------------------------------------- what is only named
 
     def _add_reference(self, item_id: str, place: str) -> None:
         found = self._known.get(item_id)
         if found is not None:
             self._add_remembered(found, place)
+        elif item_id in self._there:
+            self._put(self._there[item_id], place, is_recalled=True)
+        elif item_id in self._sent:
+            self._put(self._sent[item_id], place)
         elif item_id.startswith("rs_"):
             self._adaptations.loss(
                 "memory.reasoning_gone", place, f"the reasoning {item_id[:64]} is not stored"
             )
-        elif item_id not in self._there:
+        else:
             raise TurnError(
                 Kind.UNKNOWN_REFERENCE,
                 f"Item with id {item_id[:80]!r} not found: {place} refers to it, and it is not "
@@ -120,135 +172,121 @@ class _Expansion:
 
     def _add_remembered(self, found: Remembered, place: str) -> None:
         """Add an item and, right before it, the reasoning that led to it (F16)."""
-        for reasoning_id in found.led_by:
-            known = self._known.get(reasoning_id)
-            if known is not None and reasoning_id not in self._claimed:
-                self._append(known.item, place)
-        self._append(found.item, place)
+        if not self._is_there(found.item, is_recalled=True):
+            for reasoning_id in found.led_by:
+                known = self._reasoning(reasoning_id)
+                is_placed = reasoning_id in self._claimed or reasoning_id in self._there
+                if known is not None and not is_placed:
+                    self._put(known, place, is_recalled=True)
+        self._put(found.item, place, is_recalled=True)
 
-    def _recover_call(self, call_id: str, place: str) -> None:
-        """An output whose call was left out gets it back (F2, F15)."""
+    def _reasoning(self, item_id: str) -> Item | None:
+        found = self._known.get(item_id)
+        return found.item if found is not None and kind_of(found.item) == "reasoning" else None
+
+    def _add_bare_call(self, item: Item, place: str) -> None:
+        """A call of which only its id was sent is the one before, or the stored one (F20)."""
+        call_id = call_id_of(item)
+        there = self._calls_there.get(call_id, [])
+        if there and len(there) >= self._output_counts[call_id]:
+            self._put(there[-1], place, is_recalled=True)
+        elif call_id in self._calls:
+            self._add_remembered(self._calls[call_id], place)
+        else:
+            self._put(item, place)
+
+    # ---------------------------------------------------------------- outputs
+
+    def _add_outputs(self, placed: list[Placed]) -> None:
+        """Add outputs that stand in a row, and before them their calls that were left out.
+
+        Calls that the same reasoning led to are of one answer, and stand together as they did
+        there: first the calls, then their outputs.
+        """
+        answers: dict[tuple[str, ...], list[tuple[str, Remembered]]] = defaultdict(list)
+        for place, output in placed:
+            if (found := self._left_out(output)) is not None:
+                answers[found.led_by].append((place, found))
+        if self._left_out(placed[0][1]) is None:
+            # The answer whose outputs begin here is there; what is missing may be a part of it.
+            for led_by in [ids for ids in answers if self._there.keys() >= set(ids)]:
+                self._recover(answers.pop(led_by))
+        for place, output in placed:
+            if (found := self._left_out(output)) is not None:
+                self._recover(answers.pop(found.led_by))
+            self._put(output, place)
+
+    def _left_out(self, output: Item) -> Remembered | None:
+        """The stored call of an output, where the client sends it nowhere."""
+        call_id = call_id_of(output)
         found = self._calls.get(call_id)
-        if found is not None and not self._calls_there[call_id]:
-            self._adaptations.note(
-                "memory.call_recovered", place, f"the call {call_id[:64]} was left out"
-            )
-            self._add_remembered(found, place)
+        is_sent = call_id in self._called or bool(self._calls_there.get(call_id))
+        return None if found is None or is_sent or id_of(found.item) in self._claimed else found
 
-    def _append(self, item: Item, place: str) -> None:
-        if self._is_there(item):
+    def _recover(self, calls: list[tuple[str, Remembered]]) -> None:
+        """Outputs whose calls were left out get them back (F2, F15)."""
+        for place, found in calls:
+            call_id = call_id_of(found.item)
+            if not self._calls_there.get(call_id):
+                self._adaptations.note(
+                    "memory.call_recovered", place, f"the call {call_id[:64]} was left out"
+                )
+                self._add_remembered(found, place)
+
+    # ---------------------------------------------------------------- once only
+
+    def _put(self, item: Item, place: str, *, is_recalled: bool = False) -> None:
+        if self._is_there(item, is_recalled=is_recalled):
             self._adaptations.note("history.repeated", place, "it was there before")
+            if is_call(item) and call_id_of(item) in self._outputs_before:
+                self._outputs_due[call_id_of(item)] += 1
             return
-        self._note(item)
-        self.items.append(item)
+        if self._is_resent_output(item):
+            self._adaptations.note("history.repeated", place, "the same output again")
+            return
+        self._note(item, is_recalled=is_recalled)
+        self._items.append(item)
 
-    def _note(self, item: Item) -> None:
-        if item_id := _id(item):
+    def _note(self, item: Item, *, is_recalled: bool) -> None:
+        if item_id := id_of(item):
             self._there[item_id] = item
-        if _is_call(item):
-            self._calls_there[_call_id(item)].append(item)
-        elif _is_output(item):
-            self._outputs_there[_call_id(item)].append(item)
+        if is_call(item):
+            self._calls_there[call_id_of(item)].append(item)
+            if is_recalled:
+                self._recalled_calls[call_id_of(item)].append(item)
 
-    def _is_there(self, item: Item) -> bool:
-        """Whether the same item stands in the input already: its id alone proves nothing."""
-        first = self._there.get(_id(item))
-        if first is not None and _same(first, item):
+    def _is_there(self, item: Item, *, is_recalled: bool) -> bool:
+        """Whether this very item stands in the input already.
+
+        A call that says the same without an id may be another one, of a server that counts its
+        calls anew in every answer: it is kept as long as there are outputs for it. What the
+        client itself wrote twice is judged where histories are converted.
+        """
+        first = self._there.get(id_of(item))
+        if first is not None and not is_output(item) and is_same(first, item):
             return True
-        calls = self._calls_there[_call_id(item)]
-        if _is_call(item):
-            return any(_same(call, item) for call in calls)
-        # Servers that count their calls anew give one id to several: each has its own output.
-        outputs = self._outputs_there[_call_id(item)] if _is_output(item) else []
-        return len(outputs) >= len(calls) and any(_same(output, item) for output in outputs)
+        if not is_call(item):
+            return False
+        call_id = call_id_of(item)
+        there = self._calls_there.get(call_id, [])
+        if len(there) < self._output_counts[call_id]:
+            return False
+        twins = there if is_recalled else self._recalled_calls.get(call_id, [])
+        return any(is_same(twin, item) for twin in twins)
+
+    def _is_resent_output(self, item: Item) -> bool:
+        """Whether this output belongs to a call that was left out because it is in `before`."""
+        call_id = call_id_of(item)
+        if not is_output(item) or not self._outputs_due[call_id]:
+            return False
+        if not any(is_same(output, item) for output in self._outputs_before[call_id]):
+            return False
+        self._outputs_due[call_id] -= 1
+        return True
 
 
-def _without_resent(items: list[Any], before: list[Item]) -> list[Any]:
-    """The items without a whole history that was sent again although it is implied (F4).
-
-    Some clients send everything beside `previous_response_id`; user messages have no id by which
-    they could be recognised.
-    """
-    count = len(before)
-    if count and len(items) >= count and all(map(_stands_for, items[:count], before)):
-        return items[count:]
-    return items
-
-
-def _stands_for(item: Any, original: Item) -> bool:
-    if not isinstance(item, dict):
-        return False
-    if _is_reference(item):
-        return _id(item) == _id(original)
-    return _same(item, original)
-
-
-# ---------------------------------------------------------------- what an item is
-
-
-def _is_reference(item: Item) -> bool:
-    """`item_reference`, also bare: `type` is optional there."""
-    kind = item.get("type")
-    return kind == "item_reference" or (kind is None and "role" not in item and "id" in item)
-
-
-def _is_hollow(item: Item) -> bool:
-    """Reasoning that a client sends back without what was sealed in it (F8)."""
-    return item.get("type") == "reasoning" and not item.get("encrypted_content")
-
-
-def _is_call(item: Item) -> bool:
-    kind = item.get("type")
-    return isinstance(kind, str) and kind.endswith("_call") and bool(_call_id(item))
-
-
-def _is_output(item: Item) -> bool:
-    kind = item.get("type")
-    return isinstance(kind, str) and kind.endswith(("_call_output", "tool_search_output"))
-
-
-def _is_nameless(item: Item) -> bool:
-    """A call of which only its id was sent (F20)."""
-    return item.get("type") in ("function_call", "custom_tool_call") and not item.get("name")
-
-
-def _id(item: Item) -> str:
-    value = item.get("id")
-    return value if isinstance(value, str) else ""
-
-
-def _call_id(item: Item) -> str:
-    value = item.get("call_id")
-    return value if isinstance(value, str) else ""
-
-
-def _told(item: Item) -> Item:
-    return {name: value for name, value in item.items() if value is not None}
-
-
-# What clients drop or change in an item that they send back.
-_ASIDE = frozenset({"id", "status", "phase", "encrypted_content"})
-
-
-def _same(one: Item, other: Item) -> bool:
-    return all(
-        _plain(one.get(name)) == _plain(other.get(name))
-        for name in one.keys() | other.keys()
-        if name not in _ASIDE
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Content without the members that clients leave out: text is text in every form."""
-    if isinstance(value, list):
-        return [_plain_part(part) for part in value]
-    return [value] if isinstance(value, str) else value or None
-
-
-def _plain_part(part: Any) -> Any:
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return part["text"]
-    return part
+def _holds_output(placed: Placed) -> bool:
+    return is_item(placed[1]) and is_output(placed[1])
 
 
 # ---------------------------------------------------------------- what is remembered
@@ -274,19 +312,25 @@ class Trail:
 
 
 def as_stored(items: Iterable[Any], new_id: Callable[[str], str]) -> list[Item]:
-    """The items as they are stored and listed: each with an id, messages with parts and a status.
+    """The items as they are stored and listed: each with an id of its own, messages with parts.
 
     Parsers of clients demand that form of what they list (responses-api.md section 2.5).
     """
-    return [_as_stored(item, new_id) for item in items if isinstance(item, dict)]
+    taken: set[str] = set()
+    stored: list[Item] = []
+    for item in filter(is_item, items):
+        item = _in_parts(item)
+        if not id_of(item) or id_of(item) in taken:
+            item["id"] = new_id(_PREFIXES.get(kind_of(item), "item"))
+        taken.add(id_of(item))
+        stored.append(item)
+    return stored
 
 
-def _as_stored(item: Item, new_id: Callable[[str], str]) -> Item:
-    kind = item.get("type", "message")
-    stored = {**item, "type": kind}
-    if not _id(item):
-        stored["id"] = new_id(_PREFIXES.get(kind, "item") if isinstance(kind, str) else "item")
-    if kind == "message":
+def _in_parts(item: Item) -> Item:
+    """A copy with the type and, for a message, the parts and the status that are implied."""
+    stored = {**item, "type": item.get("type", "message")}
+    if stored["type"] == "message":
         stored.setdefault("status", "completed")
         if isinstance(content := item.get("content"), str):
             form = _SAID if item.get("role") == "assistant" else {"type": "input_text"}

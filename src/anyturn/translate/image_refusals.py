@@ -65,7 +65,7 @@ def without_images(chat: ChatRequest, profile: Profile) -> ChatRequest | None:
         f"{profile.label} refused images; it was asked again without {count}",
     )
     body = {**chat.body, "messages": [_told(message) for message in messages]}
-    return ChatRequest(body, chat.tools, chat.adaptations)
+    return ChatRequest(body, chat.tools, chat.adaptations, chat.compacts)
 
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:

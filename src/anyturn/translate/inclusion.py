@@ -23,7 +23,7 @@ def response_without_seals(response: r.Response) -> r.Response:
 
 
 def _visible(event: r.Event) -> r.Event:
-    if isinstance(event, r.ItemDone) and isinstance(event.item, r.ReasoningItem):
+    if isinstance(event, r.ItemAdded | r.ItemDone) and isinstance(event.item, r.ReasoningItem):
         return msgspec.structs.replace(event, item=_unsealed(event.item))
     if isinstance(event, r.Completed | r.Incomplete | r.Failed):
         return msgspec.structs.replace(event, response=response_without_seals(event.response))

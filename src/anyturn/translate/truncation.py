@@ -9,36 +9,72 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyturn.translate.content import as_string_or_parts, join_texts
 from anyturn.translate.responses_to_chat import ChatRequest
 
+Message = dict[str, Any]
+
 _NOTE = "[the beginning of the conversation was left out: it did not fit into the context]"
+_STEPS_NOTE = "[the first steps of this turn were left out: they did not fit into the context]"
 
 
 def shortened(chat: ChatRequest) -> ChatRequest | None:
-    """The request without the older half of its rounds; None when there is only one left.
+    """The request without the older half of its rounds; None when nothing more can be left out.
 
-    What the system and the developer said stays, and so does the last round: from the last user
-    message on. A round is cut whole, so that no call loses its output. The loss joins the
-    adaptations of `chat`.
+    A round begins with what a user says. Of the last one, an agent's long turn, the older half of
+    the steps is left out: a step is what the model said with the outputs of its calls, so that no
+    call loses its output. What the system or the developer said stays, and so do the last user
+    message and the last step. A note says where something was. The loss joins the adaptations of
+    `chat`, which itself is not changed.
     """
-    messages: list[dict[str, Any]] = chat.body["messages"]
+    messages: list[Message] = chat.body["messages"]
     head = next((n for n, one in enumerate(messages) if one["role"] in _SAID), len(messages))
-    starts = [n for n, one in enumerate(messages) if n >= head and one["role"] == "user"]
-    starts = starts if starts[:1] == [head] else [head, *starts]
+    shorter = _without_rounds(messages, head) or _without_steps(messages, head)
+    if shorter is None:
+        return None
+    count = len(messages) - len(shorter)
+    what = f"the context is full: {count} of {len(messages)} messages, the oldest, were left out"
+    chat.adaptations.loss("history.truncated", "input", what)
+    body = {**chat.body, "messages": shorter}
+    return ChatRequest(body, chat.tools, chat.adaptations, chat.compacts)
+
+
+def _without_rounds(messages: list[Message], head: int) -> list[Message] | None:
+    users = [n for n, one in enumerate(messages) if one["role"] == "user"]
+    starts = users if users[:1] == [head] else [head, *users]
     if len(starts) < 2:
         return None
     cut = starts[len(starts) // 2]
-    what = f"the oldest {cut - head} messages were left out: the context is full"
-    chat.adaptations.loss("history.truncated", "input", what)
-    rest = messages[cut:]
-    if isinstance(rest[0].get("content"), str):
-        rest = [{**rest[0], "content": f"{_NOTE}\n\n{rest[0]['content']}"}, *rest[1:]]
-    return ChatRequest(
-        {**chat.body, "messages": [*messages[:head], *rest]},
-        chat.tools,
-        chat.adaptations,
-        chat.compacts,
-    )
+    first, *rest = messages[cut:]
+    return [*messages[:head], *_instructions(messages[head:cut]), _noted(first, _NOTE), *rest]
+
+
+def _without_steps(messages: list[Message], head: int) -> list[Message] | None:
+    """The last round, or a history in which no user says anything."""
+    steps = [n for n, one in enumerate(messages) if one["role"] == "assistant"]
+    if len(steps) < 2:
+        return None
+    first, cut = steps[0], steps[len(steps) // 2]
+    asked, left_out = messages[head:first], messages[first:cut]
+    if asked and asked[0]["role"] == "user":
+        asked = [_noted(asked[0], _STEPS_NOTE), *asked[1:]]
+    return [*messages[:head], *asked, *_instructions(left_out), *messages[cut:]]
+
+
+def _instructions(messages: list[Message]) -> list[Message]:
+    return [message for message in messages if message["role"] not in _SAID]
+
+
+def _noted(message: Message, note: str) -> Message:
+    """The message with a note at its beginning, once."""
+    content = message["content"]
+    if isinstance(content, str):
+        noted = content if content.startswith(note) else f"{note}\n\n{content}"
+        return {**message, "content": noted}
+    told = {"type": "text", "text": note}
+    if content[0].get("text", "").startswith(note):
+        return message
+    return {**message, "content": as_string_or_parts(join_texts([told, *content]))}
 
 
 _SAID = frozenset({"user", "assistant", "tool"})
