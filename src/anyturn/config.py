@@ -261,6 +261,9 @@ class Settings:
     max_body_bytes: int = option(
         64 * 1024 * 1024, "Largest request body in bytes, unpacked (64 MiB).", low=1
     )
+    websocket: bool = option(
+        True, "Whether clients may use a WebSocket; without it they are told to post."
+    )
     shutdown_timeout_s: float = option(
         10.0, "Seconds that running turns may go on after the gateway was stopped.", low=0
     )

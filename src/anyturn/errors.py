@@ -19,6 +19,8 @@ METHOD_NOT_ALLOWED    client   405    invalid_request_error   method_not_allowed
 BODY_TOO_LARGE        client   413    invalid_request_error   request_too_large
 UNKNOWN_ENCODING      client   415    invalid_request_error   unsupported_encoding
 UPGRADE_REFUSED       client   426    invalid_request_error   websocket_not_supported
+CONNECTION_LIMIT      client   400    invalid_request_error   websocket_connection_limit_reached
+TOO_MANY_WAITING      client   429    rate_limit_error        too_many_waiting
 GATEWAY_BROKEN        gateway  500    server_error            gateway_error
 STORE_FAILED          gateway  503    server_error            store_unavailable
 SHUTTING_DOWN         gateway  503    server_error            gateway_shutting_down
@@ -42,6 +44,7 @@ a 429 without `Retry-After` is fatal, with it Codex waits.
 
 from __future__ import annotations
 
+import math
 from enum import Enum, StrEnum, unique
 from typing import Any, NamedTuple
 
@@ -82,6 +85,8 @@ class Kind(Enum):
     BODY_TOO_LARGE = _Row(Fault.CLIENT, 413, _REQUEST, "request_too_large")
     UNKNOWN_ENCODING = _Row(Fault.CLIENT, 415, _REQUEST, "unsupported_encoding")
     UPGRADE_REFUSED = _Row(Fault.CLIENT, 426, _REQUEST, "websocket_not_supported")
+    CONNECTION_LIMIT = _Row(Fault.CLIENT, 400, _REQUEST, "websocket_connection_limit_reached")
+    TOO_MANY_WAITING = _Row(Fault.CLIENT, 429, "rate_limit_error", "too_many_waiting")
     GATEWAY_BROKEN = _Row(Fault.GATEWAY, 500, _SERVER, "gateway_error")
     STORE_FAILED = _Row(Fault.GATEWAY, 503, _SERVER, "store_unavailable")
     SHUTTING_DOWN = _Row(Fault.GATEWAY, 503, _SERVER, "gateway_shutting_down")
@@ -157,6 +162,18 @@ class TurnError(Exception):
         self.provider = provider
         self.provider_status = provider_status
         self.failed_generation = failed_generation
+
+    @property
+    def retry_after_header(self) -> str | None:
+        """When to come back, in whole seconds; None where waiting does not help or is not known.
+
+        A rate limit always says it, because Codex gives up without (F63); a quota does not, because
+        it does not come back by waiting.
+        """
+        limited = self.kind in (Kind.RATE_LIMITED, Kind.TOO_MANY_WAITING)
+        if not limited and self.retry_after is None:
+            return None
+        return str(max(1, math.ceil(self.retry_after or 1)))
 
     def envelope(self) -> dict[str, Any]:
         """OpenAI's error body, and beside it who refused (F64)."""

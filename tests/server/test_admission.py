@@ -353,7 +353,7 @@ async def test_a_page_whose_name_was_made_to_lead_here_may_not(stage: Any) -> No
 
 
 async def test_a_websocket_of_a_page_is_refused(stage: Any) -> None:
-    on = await stage()
+    on = await stage(websocket=False)
     handshake = {"Upgrade": "websocket", "Connection": "Upgrade"}
     refused = await on.call("GET", "/v1/responses", headers={**handshake, "Origin": EVIL})
     assert refused.status == 403

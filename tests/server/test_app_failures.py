@@ -124,7 +124,8 @@ async def test_head_has_a_status_and_no_body(stage: Any, path: str, status: int)
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
 async def test_a_websocket_handshake_is_told_to_post_f66(stage: Any, path: str) -> None:
-    on = await stage(text("Hi."))
+    """Where the operator has switched it off."""
+    on = await stage(text("Hi."), websocket=False)
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await on.http.ws_connect(on.root + path)
     assert caught.value.status == 426

@@ -61,6 +61,8 @@ def log_to_screen(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # aiohttp's server logs each malformed request with a traceback: noise that anyone can cause.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    # It quotes the subprotocols of a handshake, in which some clients send their key (A2).
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 def facts_table(rows: list[tuple[str, str]]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from anyturn.server.dialect import dialect_of
 from anyturn.server.replies import EVENT_STREAM, json_reply
 from anyturn.server.sinks import Collected, EventStream
 from anyturn.server.stored import StoredRoutes
+from anyturn.server.websocket import Sockets
 from anyturn.translate.adaptations import HEADER, header_value
 from anyturn.translate.compaction import with_trigger
 from anyturn.translate.usage import estimate_usage
@@ -48,12 +48,15 @@ class Server:
         *,
         max_body_bytes: int,
         keepalive_s: float,
+        websocket: bool = True,
     ) -> None:
         self._gateway = gateway
         self._catalogue = catalogue
         self._background = background
         self._max_body_bytes = max_body_bytes
         self._keepalive_s = keepalive_s
+        self._websocket = websocket
+        self.sockets = Sockets(gateway, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)
 
     def app(self) -> web.Application:
         """The aiohttp application. Run it behind `connections.Listener`."""
@@ -69,7 +72,7 @@ class Server:
             app.router.add_post(f"{prefix}/responses", self.create_response)
             app.router.add_post(f"{prefix}/responses/compact", self.compact)
             app.router.add_post(f"{prefix}/responses/input_tokens", self.count_input)
-            app.router.add_get(f"{prefix}/responses", self.refuse_websocket, allow_head=False)
+            app.router.add_get(f"{prefix}/responses", self.open_websocket, allow_head=False)
             app.router.add_get(f"{prefix}/models", self.list_models)
         app.router.add_get("/health", self.health)
         return app
@@ -104,13 +107,16 @@ class Server:
         )
         return json_reply(compacted, headers=_adapted(sink))
 
-    async def refuse_websocket(self, request: web.Request) -> web.StreamResponse:
-        """`GET /v1/responses`: a WebSocket handshake gets 426, on which Codex posts (F66)."""
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+    async def open_websocket(self, request: web.Request) -> web.StreamResponse:
+        """`GET /v1/responses`: turns over a WebSocket, or 426, on which Codex posts (F66)."""
+        if request.headers.get("Upgrade", "").strip().lower() != "websocket":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        if not self._websocket:
             raise TurnError(
-                Kind.UPGRADE_REFUSED, "This gateway speaks HTTP only. Send POST /v1/responses."
+                Kind.UPGRADE_REFUSED,
+                "This gateway speaks HTTP only (websocket = false). Send POST /v1/responses.",
             )
-        raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        return await self.sockets.serve(request)
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/models`: OpenAI's list and Codex's catalogue in one body (F69)."""
@@ -191,14 +197,9 @@ async def errors_in_envelopes(request: web.Request, handler: _Handler) -> web.St
 
 
 def error_response(error: TurnError) -> web.Response:
-    """The HTTP answer for an error.
-
-    A rate limit always says when to come back, because Codex gives up without it (F63); a quota
-    does not, because it does not come back by waiting.
-    """
-    headers = {}
-    if error.kind is Kind.RATE_LIMITED or error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
+    """The HTTP answer for an error."""
+    seconds = error.retry_after_header
+    headers = {"Retry-After": seconds} if seconds is not None else {}
     if error.kind is Kind.KEY_REFUSED:
         # RFC 9110 section 11.6.1: a 401 says which scheme would do.
         headers["WWW-Authenticate"] = "Bearer"

@@ -17,15 +17,22 @@ class Dialect(msgspec.Struct, frozen=True):
     """What keeps the connection alive without being an event."""
     transient_as_stream: bool
     """Whether a failure that may pass is told inside a 200 stream rather than by a status."""
-
     retries_401: bool
     """Whether a refused key is sent again and again instead of being shown."""
+    keepalive_frame: bytes = b""
+    """What keeps a WebSocket alive, where its pings are not enough."""
 
 
 # Comments do not reset Codex's idle timer, unknown events do and are ignored (codex-cli.md 0.7).
 # A 502 makes it send 30 requests; `response.failed` makes it send 6 and shows our sentence (8).
 # A 401 it sends five times more, for seven seconds, and then shows with a prefix of its own.
-CODEX = Dialect("codex", sse.DATA_KEEPALIVE, transient_as_stream=True, retries_401=True)
+CODEX = Dialect(
+    "codex",
+    sse.DATA_KEEPALIVE,
+    transient_as_stream=True,
+    retries_401=True,
+    keepalive_frame=b'{"type":"keepalive"}',
+)
 
 # openai-node's stream helper throws on unknown events, so others get comments; the SDKs retry a
 # 5xx by themselves and do not retry a failed stream.

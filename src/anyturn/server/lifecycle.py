@@ -79,6 +79,7 @@ async def running(
             background,
             max_body_bytes=settings.max_body_bytes,
             keepalive_s=settings.keepalive_s,
+            websocket=settings.websocket,
         )
         app = server.app()
         origins = frozenset(filter(None, map(origin_of, settings.cors_origins.split(","))))
@@ -91,6 +92,7 @@ async def running(
             finally:
                 for site in runner.sites:
                     await site.stop()
+                server.sockets.leave()
                 await gateway.close(settings.shutdown_timeout_s)
                 await background.close()
 

@@ -27,6 +27,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "stream_options": (dict,),
     "store": (bool,),
     "background": (bool,),
+    "generate": (bool,),
     "include": (list,),
     "reasoning": (dict,),
     "text": (dict,),
@@ -65,6 +66,11 @@ def parse_request(body: bytes) -> dict[str, Any]:
     `TurnError`: INVALID_JSON when it is not JSON, INVALID_REQUEST naming the field when a known
     field has the wrong type or is nested too deeply. `null` stands for an absent field everywhere.
     """
+    return check_types(read_object(body))
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object. Raises `TurnError` as `parse_request` does, but checks no field."""
     try:
         request = _decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -76,6 +82,11 @@ def parse_request(body: bytes) -> dict[str, Any]:
         raise TurnError(
             Kind.INVALID_REQUEST, "Invalid request: the body must be a JSON object.", param=None
         )
+    return request
+
+
+def check_types(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request when its known fields have the right types. Raises as `parse_request`."""
     for name, types in _TYPES.items():
         _check_type(name, request.get(name), types)
     for name, value in request.items():
