@@ -51,7 +51,7 @@ def open_one(request: pytest.FixtureRequest) -> Opener:
     if "clock" in signature(request.function).parameters:
         pytest.skip("Redis has a clock of its own: test_redis.py moves that")
     url = request.getfixturevalue("redis_server").url
-    return lambda folder, ttl_s, clock: RedisStore.at(url, ttl_s=ttl_s)
+    return lambda folder, ttl_s, clock: RedisStore.at(url, ttl_s=ttl_s, timeout_s=30.0)
 
 
 @pytest.fixture
