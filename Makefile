@@ -4,9 +4,10 @@ BIN := .venv/bin
 CODEX_VERSION := 0.169.0
 OLDER_CODEX_VERSIONS := 0.42.0 0.58.0 0.80.0 0.100.0 0.125.0 0.150.0
 CODEX_BINARIES := $(patsubst %,.cache/codex/%/node_modules/.bin/codex,$(CODEX_VERSION) $(OLDER_CODEX_VERSIONS))
+NODE_SDKS := $(patsubst tests/sdks/packages/%/package.json,.cache/sdks/%/node_modules/.package-lock.json,$(wildcard tests/sdks/packages/*/package.json))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix bench lock clean codex
+.PHONY: help demo test lint fix bench lock clean codex sdks
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -14,7 +15,7 @@ help: ## list the targets
 demo: .venv/run.stamp ## show the main job: a Codex turn on a Chat Completions provider, offline
 	@$(BIN)/anyturn demo
 
-test: .venv/dev.stamp codex ## run the whole suite, the real Codex CLI included
+test: .venv/dev.stamp codex sdks ## run the whole suite, the real Codex CLI and SDKs included
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/dev.stamp ## ruff and mypy --strict
@@ -29,9 +30,12 @@ fix: .venv/dev.stamp ## let ruff repair and format
 bench: .venv/dev.stamp ## CPU per event, latency and memory, beside a plain byte relay
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-lock: ## pin the dependencies anew (needs uv)
+lock: ## pin the dependencies anew (needs uv and npm)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --group build -o requirements/run.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --extra redis --group dev -o requirements/dev.txt
+	@for package in tests/sdks/packages/*/; do \
+	  (cd $$package && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved); \
+	done
 
 clean: ## remove what was installed or cached here
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -57,7 +61,12 @@ clean: ## remove what was installed or cached here
 ifneq ($(shell command -v npm 2>/dev/null),)
 codex: $(CODEX_BINARIES)
 	@:
+sdks: $(NODE_SDKS)
+	@:
 else
+sdks:
+	@[ -z "$(filter-out $(wildcard $(NODE_SDKS)),$(NODE_SDKS))" ] || \
+	  echo "npm is not here: the tests that drive SDKs for Node.js will be left out where they are not installed."
 codex:
 	@[ -z "$(filter-out $(wildcard $(CODEX_BINARIES)),$(CODEX_BINARIES))" ] || \
 	  echo "npm is not here: the tests that drive the real Codex CLI will be left out where it is not installed."
@@ -74,3 +83,13 @@ endif
 	  find "$$binaries" -mindepth 1 -maxdepth 1 ! -name "$$ours" -exec rm -rf {} +; \
 	fi
 	@du -sh .cache/codex/$* | awk '{ print "  takes " $$1 " there" }'
+
+# The exact versions and the hashes of everything below them stand in the lock files. The newest
+# packages ask for Node.js 22, and what the tests use of them runs on 20.
+.cache/sdks/%/node_modules/.package-lock.json: tests/sdks/packages/%/package-lock.json
+	@echo "Installing the SDKs of tests/sdks/packages/$* into .cache ..."
+	@mkdir -p .cache/sdks/$*
+	@cp tests/sdks/packages/$*/package.json $< .cache/sdks/$*
+	@cd .cache/sdks/$* && npm ci --silent --no-audit --no-fund --no-engine-strict
+	@touch $@
+	@du -sh .cache/sdks/$* | awk '{ print "  takes " $$1 " there" }'

@@ -1,8 +1,9 @@
-"""Where the real Codex CLI is, and what is said when it or a Redis server is not there."""
+"""Where the real clients are, and what is said when one of them or a Redis server is not there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,16 @@ settings.register_profile("anyturn", deadline=None, suppress_health_check=[Healt
 settings.load_profile("anyturn")
 
 
-_CACHE = Path(__file__).parents[1] / ".cache" / "codex"
+_CACHE = Path(__file__).parents[1] / ".cache"
 _LEFT_OUT = "the Codex CLI is not installed"
+_NO_SDK = "the SDK for Node.js is not installed"
+_LOCK = "package-lock.json"
 
 
 def _codex(marker: pytest.Mark | None) -> Path:
     version = marker.args[0] if marker and marker.args else CODEX_VERSION
     chosen = os.environ.get("ANYTURN_CODEX") if version == CODEX_VERSION else None
-    return Path(chosen or _CACHE / version / "node_modules/.bin/codex").absolute()
+    return Path(chosen or _CACHE / "codex" / version / "node_modules/.bin/codex").absolute()
 
 
 @pytest.fixture
@@ -35,12 +38,30 @@ def codex_binary(request: pytest.FixtureRequest) -> Path:
     return _codex(request.node.get_closest_marker("codex"))
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what needs a Codex that is missing; in CI that is a failure."""
+def _why_left_out(item: pytest.Item) -> str:
     marker = item.get_closest_marker("codex")
-    if marker is None or _codex(marker).exists():
+    if marker is not None and not _codex(marker).exists():
+        return f"{_LEFT_OUT}: {_codex(marker)} does not exist"
+    marker = item.get_closest_marker("node_sdk")
+    if marker is not None and (shutil.which("node") is None or not _is_current(marker.args[0])):
+        return f"{_NO_SDK}: {marker.args[0]}, in the versions of tests/sdks/packages"
+    return ""
+
+
+def _is_current(name: str) -> bool:
+    """Whether the packages of a lock file are what `make` last installed."""
+    installed = _CACHE / "sdks" / name
+    wanted = Path(__file__).parent / "sdks" / "packages" / name / _LOCK
+    if not (installed / "node_modules" / f".{_LOCK}").exists():
+        return False
+    return (installed / _LOCK).read_bytes() == wanted.read_bytes()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a client that is missing; in CI that is a failure."""
+    reason = _why_left_out(item)
+    if not reason:
         return
-    reason = f"{_LEFT_OUT}: {_codex(marker)} does not exist"
     if os.environ.get("CI"):
         pytest.fail(f"{reason}, and CI must not leave out its tests", pytrace=False)
     pytest.skip(reason)
@@ -51,6 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.getreports("skipped")
     for reason, what, how in (
         (_LEFT_OUT, "drive a real Codex CLI which", "`make test` with npm installed"),
+        (_NO_SDK, "drive an SDK for Node.js which", "`make test` with npm installed"),
         (_NO_REDIS, "need a Redis or Valkey server which", "install redis-server"),
     ):
         places = [report.nodeid for report in skipped if reason in str(report.longrepr)]

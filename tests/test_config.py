@@ -21,6 +21,7 @@ OTHER = {
     "model": "some-model",
     "api_key_env": "SOME_KEY",
     "reasoning": "text",
+    "reasoning_events": "open-responses",
     "strict": "true",
     "log_level": "debug",
     "connect_timeout_s": "1.5",

@@ -229,6 +229,11 @@ class Settings:
         "How the model's reasoning is shown to the client.",
         choices=("auto", "summary", "text"),
     )
+    reasoning_events: str = option(
+        "openai",
+        "Whose names the events of raw reasoning have.",
+        choices=("openai", "open-responses"),
+    )
     strict: bool = option(
         False,
         "Refuse a request that cannot reach the provider without losing something.",

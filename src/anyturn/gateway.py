@@ -95,6 +95,7 @@ class Gateway:
         client: ProviderClient,
         *,
         reasoning: str = "auto",
+        open_reasoning_names: bool = False,
         strict: bool = False,
         memory: Memory | None = None,
         taps: Iterable[Tap] = (),
@@ -102,6 +103,7 @@ class Gateway:
         self.routing = routing
         self.memory = memory or Memory(None)
         self._client = client
+        self.open_reasoning_names = open_reasoning_names
         self._reasoning = reasoning
         self._strict = strict
         self._taps = tuple(taps)
@@ -182,6 +184,7 @@ class Gateway:
             new_id=new_id,
             now=_now,
             reasoning_as_summary=self._shows_summary(request),
+            open_reasoning_names=self.open_reasoning_names,
             seal_reasoning=asked or recalled.stores,
             request_bytes=len(body),
             adaptations=adaptations,

@@ -349,15 +349,14 @@ def test_several_leaked_calls_have_ids_of_their_own() -> None:
 
 
 def test_log_probabilities_stay_with_the_text_that_was_held() -> None:
+    tokens = [{"token": t, "bytes": list(t.encode()), "top_logprobs": []} for t in ("to", "=", "x")]
     pieces = [
-        {"choices": [{"delta": {"content": t}, "logprobs": {"content": [{"token": t}]}}]}
-        for t in ("to", "=", "x")
+        {"choices": [{"delta": {"content": t["token"]}, "logprobs": {"content": [t]}}]}
+        for t in tokens
     ]
     answer = run_blocks([sse_stream(*pieces, chunk({}, "stop"))], profile=LEAKY)
     deltas = [e for e in answer.decoded if e["type"] == "response.output_text.delta"]
-    assert [(e["delta"], e["logprobs"]) for e in deltas] == [
-        (t, [{"token": t}]) for t in ("to", "=", "x")
-    ]
+    assert [(e["delta"], e["logprobs"]) for e in deltas] == [(t["token"], [t]) for t in tokens]
 
 
 # ---------------------------------------------------------------- calls in an error

@@ -71,7 +71,10 @@ def test_a_refusal_after_text_is_a_part_of_its_own(
 
 @pytest.mark.parametrize("waits", [True, False], ids=["while it waits", "while it is open"])
 def test_log_probabilities_are_kept(waits: bool, number: Callable[[], int]) -> None:
-    tokens: list[Any] = [{"token": "a", "logprob": -1.0}, {"token": "b", "logprob": -2.0}]
+    tokens: list[Any] = [
+        {"token": "a", "logprob": -1.0, "bytes": [97], "top_logprobs": []},
+        {"token": "b", "logprob": -2.0, "bytes": [98], "top_logprobs": []},
+    ]
     state, events = MessageState(), []
     if not waits:
         events += state.open(PLACE, number)
@@ -84,6 +87,20 @@ def test_log_probabilities_are_kept(waits: bool, number: Callable[[], int]) -> N
     last, item = state.close(COMPLETED, number)
     assert isinstance(last[0], r.TextDone) and list(last[0].logprobs) == tokens
     assert item.content[0].logprobs == tuple(tokens)
+
+
+@pytest.mark.parametrize("given", [{}, {"bytes": None}, {"top_logprobs": None}], ids=repr)
+def test_a_token_gets_the_members_that_parsers_demand(
+    given: dict[str, Any], number: Callable[[], int]
+) -> None:
+    state = MessageState()
+    state.open(PLACE, number)
+    token = {"token": "ü", "logprob": -1.0, **given}
+    (told,) = state.add("ü", False, {"content": [token]}, number)[-1].logprobs
+    assert told == {"token": "ü", "logprob": -1.0, "bytes": [195, 188], "top_logprobs": []}
+    token["top_logprobs"] = [{"token": "u", "logprob": -2.0}]
+    (told,) = state.add("ü", False, {"content": [token]}, number)[-1].logprobs
+    assert told["top_logprobs"] == [{"token": "u", "logprob": -2.0, "bytes": [117]}]
 
 
 @pytest.mark.parametrize("logprobs", [None, [], {}, {"content": None}, "x"], ids=repr)
@@ -133,6 +150,15 @@ def test_reasoning_as_text(waits: bool, number: Callable[[], int]) -> None:
         "output_item.done",
     ]
     assert item == r.ReasoningItem("item_1", (), (r.ReasoningText("Hm, yes"),), status="completed")
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waited", "open"])
+def test_reasoning_under_the_names_of_open_responses(
+    waits: bool, number: Callable[[], int]
+) -> None:
+    events, _ = _reason(ReasoningState(as_summary=False, open_names=True), waits, number)
+    named = [kind for kind in kinds(events) if kind.startswith("reasoning")]
+    assert named == [*["reasoning.delta"] * (1 if waits else 2), "reasoning.done"]
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["waited", "open"])

@@ -44,7 +44,13 @@ EMPTY: JSON = {
     "usage": None,
 }
 SCHEMA = {"type": "object", "properties": {}}
-FORMAT = {"type": "json_schema", "name": "n", "strict": True, "schema": SCHEMA}
+FORMAT = {
+    "type": "json_schema",
+    "name": "n",
+    "description": "A name.",
+    "strict": True,
+    "schema": SCHEMA,
+}
 ASKED: JSON = {
     "instructions": "Be brief.",
     "max_output_tokens": 16,
@@ -106,6 +112,12 @@ def test_what_the_turn_belongs_to_is_echoed(conversation: Any) -> None:
     assert snapshot({"conversation": conversation})["conversation"] == {"id": "conv_1"}
     assert snapshot({"previous_response_id": "resp_0"})["previous_response_id"] == "resp_0"
     assert snapshot({"background": True})["background"] is True
+
+
+def test_a_format_is_echoed_with_null_where_nothing_was_said() -> None:
+    asked = {"type": "json_schema", "name": "n", "schema": SCHEMA}
+    echoed = {**asked, "description": None, "strict": None}
+    assert snapshot({"text": {"format": asked}})["text"] == {"format": echoed}
 
 
 def test_a_function_is_echoed_with_five_keys_null_where_nothing_was_said() -> None:

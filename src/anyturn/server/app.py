@@ -64,7 +64,11 @@ class Server:
             middlewares=[errors_in_envelopes], client_max_size=self._max_body_bytes
         )
         app.on_response_prepare.append(_sign)
-        stored = StoredRoutes(self._gateway.memory, self._background)
+        stored = StoredRoutes(
+            self._gateway.memory,
+            self._background,
+            open_reasoning_names=self._gateway.open_reasoning_names,
+        )
         conversations = ConversationRoutes(self._gateway.memory, self._max_body_bytes)
         for prefix in ("/v1", ""):
             stored.add_to(app, prefix)

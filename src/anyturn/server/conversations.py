@@ -12,7 +12,7 @@ from anyturn.errors import Kind, TurnError
 from anyturn.memory import Memory, conversation_items, new_id
 from anyturn.server.body import read_body
 from anyturn.server.callers import caller_of
-from anyturn.server.listing import listed, page_of
+from anyturn.server.listing import listed, page_of, shown
 from anyturn.server.replies import json_reply
 from anyturn.store.records import Store, StoredConversation
 from anyturn.translate.expansion import as_stored
@@ -93,7 +93,7 @@ class ConversationRoutes:
         item_id = request.match_info["item_id"]
         for item in await self._all_items(request, found.id):
             if item.get("id") == item_id:
-                return json_reply(item)
+                return json_reply(shown(item))
         raise _no_item(item_id, found.id)
 
     async def delete_item(self, request: web.Request) -> web.StreamResponse:

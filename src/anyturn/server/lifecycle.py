@@ -68,6 +68,7 @@ async def running(
             routing,
             client,
             reasoning=settings.reasoning,
+            open_reasoning_names=settings.reasoning_events == "open-responses",
             strict=settings.strict,
             memory=Memory(kept, timeout_s=settings.store_timeout_s),
             taps=taps,

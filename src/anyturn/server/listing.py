@@ -13,6 +13,12 @@ JSON = dict[str, Any]
 
 LIMIT_MAX = 100
 _LIMIT = 20
+_BY_CLIENT = frozenset({"tool_search_call", "tool_search_output"})
+_PART_DEFAULTS: dict[Any, JSON] = {
+    "input_image": {"detail": "auto"},
+    "output_text": {"annotations": [], "logprobs": []},
+}
+_WITHOUT_STATUS = frozenset({"reasoning", "compaction", "item_reference"})
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -34,15 +40,33 @@ class Page(msgspec.Struct, frozen=True):
             if self.after not in ids:
                 raise _refuse("after", f"no item of this list has the id {self.after[:80]!r}")
             start = ids.index(self.after) + 1
-        shown = ordered[start : start + self.limit]
-        return listed(shown, has_more=len(ordered) > start + len(shown))
+        page = ordered[start : start + self.limit]
+        return listed(page, has_more=len(ordered) > start + len(page))
+
+
+def shown(item: JSON) -> JSON:
+    """An item as it is listed: with what requests may leave out and clients' types demand."""
+    told = {name: value for name, value in item.items() if value is not None}
+    if told.get("type") in _BY_CLIENT:
+        told.setdefault("execution", "client")
+    if told.get("type") not in _WITHOUT_STATUS:
+        told.setdefault("status", "completed")
+    for member in ("content", "output"):
+        if isinstance(parts := told.get(member), list):
+            told[member] = [_shown_part(part) for part in parts]
+    return told
+
+
+def _shown_part(part: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return {**_PART_DEFAULTS[kind], **part} if kind in _PART_DEFAULTS else part
 
 
 def listed(items: list[JSON], *, has_more: bool = False) -> JSON:
     """Items as a list object."""
     return {
         "object": "list",
-        "data": items,
+        "data": [shown(item) for item in items],
         "first_id": items[0].get("id") if items else None,
         "last_id": items[-1].get("id") if items else None,
         "has_more": has_more,

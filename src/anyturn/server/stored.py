@@ -27,8 +27,11 @@ _SEALS = "reasoning.encrypted_content"
 class StoredRoutes:
     """`/v1/responses/{id}` and below."""
 
-    def __init__(self, memory: Memory, background: Background) -> None:
+    def __init__(
+        self, memory: Memory, background: Background, *, open_reasoning_names: bool = False
+    ) -> None:
         self._memory = memory
+        self._open_names = open_reasoning_names
         self._background = background
 
     def add_to(self, app: web.Application, prefix: str) -> None:
@@ -48,7 +51,8 @@ class StoredRoutes:
             if job is not None:
                 return await _send(request, job.follow(after))
             stored = await self._memory.response(owner, response_id)
-            return await _send(request, _retold(stored, await self._body(request, stored), after))
+            body = await self._body(request, stored)
+            return await _send(request, _retold(stored, body, after, self._open_names))
         if job is not None:
             return json_reply(_visible(job, request))
         stored = await self._memory.response(owner, response_id)
@@ -108,12 +112,14 @@ def _starting_after(request: web.Request) -> int:
     return int(given)
 
 
-async def _retold(stored: StoredResponse, body: JSON, after: int) -> AsyncIterator[bytes]:
+async def _retold(
+    stored: StoredResponse, body: JSON, after: int, open_names: bool
+) -> AsyncIterator[bytes]:
     """The stored stream where there is one, else the response told once more."""
     if stored.events:
         yield unpack_events(stored.events, after)
         return
-    for event in retell(body):
+    for event in retell(body, open_reasoning_names=open_names):
         if event["sequence_number"] > after:
             name = event["type"].encode()
             yield b"event: " + name + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"

@@ -50,8 +50,9 @@ class ChatToResponses:
     """One answer. Call `start` once, `receive_chunk` for each chunk, then `end` or `fail`.
 
     `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `call` ...); `now` gives POSIX
-    seconds. What the answer needed joins `adaptations`, the list that the request began. After the
-    terminal event every method returns no events.
+    seconds. `open_reasoning_names` asks for Open Responses' names of events (responses-api.md
+    section 6.1). What the answer needed joins `adaptations`, the list that the request began. After
+    the terminal event every method returns no events.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class ChatToResponses:
         "_characters",
         "_new_id",
         "_now",
+        "_open_names",
         "_opened",
         "_output",
         "_profile",
@@ -90,6 +92,7 @@ class ChatToResponses:
         new_id: Callable[[str], str],
         now: Callable[[], int],
         reasoning_as_summary: bool = False,
+        open_reasoning_names: bool = False,
         seal_reasoning: bool = False,
         request_bytes: int = 0,
         adaptations: Adaptations | None = None,
@@ -100,6 +103,7 @@ class ChatToResponses:
         self._new_id = new_id
         self._now = now
         self._as_summary = reasoning_as_summary
+        self._open_names = open_reasoning_names
         self._sealed_for = profile.name if seal_reasoning else ""
         self._carrier = ReasoningCarrier()
         self._request_bytes = request_bytes
@@ -341,7 +345,9 @@ class ChatToResponses:
             events = reasoning.add(signal.text, self._number)
         else:
             details = self._carrier.take_details()
-            reasoning = ReasoningState(self._as_summary, self._sealed_for, details)
+            reasoning = ReasoningState(
+                self._as_summary, self._sealed_for, details, open_names=self._open_names
+            )
             events = self._begin(reasoning)
             events += reasoning.add(signal.text, self._number)
         return events if self._characters < MAX_ANSWER_CHARACTERS else self._too_long(events)

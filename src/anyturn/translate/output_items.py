@@ -166,7 +166,23 @@ class _PartState:
 
 def _token_logprobs(logprobs: Any) -> list[Any]:
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return content if isinstance(content, list) else []
+    return [_whole_token(token) for token in _objects(content)]
+
+
+def _whole_token(token: dict[str, Any]) -> dict[str, Any]:
+    """A token with the members that clients' parsers demand (responses-api.md section 2.5)."""
+    top = [_with_bytes(one) for one in _objects(token.get("top_logprobs"))]
+    return {**_with_bytes(token), "top_logprobs": top}
+
+
+def _with_bytes(token: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(token.get("bytes"), list):
+        return token
+    return {**token, "bytes": list(str(token.get("token", "")).encode())}
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
 class ReasoningState:
@@ -177,12 +193,18 @@ class ReasoningState:
     `sealed_for`, a provider's name, the item also carries its text and `details` in
     `encrypted_content`: clients give that back verbatim, and the provider gets its own words again
     (F8, G8). `think` is what stood around a <think> block in the content, where it was one (Q19).
+    The events of raw text have OpenAI's names, or with `open_names` those of Open Responses.
     """
 
     id_prefix = "rs"
 
     def __init__(
-        self, as_summary: bool, sealed_for: str = "", details: ReasoningDetails | None = None
+        self,
+        as_summary: bool,
+        sealed_for: str = "",
+        details: ReasoningDetails | None = None,
+        *,
+        open_names: bool = False,
     ) -> None:
         self.place: Place | None = None
         self.details = details or ReasoningDetails()
@@ -191,6 +213,8 @@ class ReasoningState:
         """Whether the seal was left out, because it would be too large."""
         self._as_summary = as_summary
         self._sealed_for = sealed_for
+        self._delta_form = r.OpenReasoningDelta if open_names else r.ReasoningDelta
+        self._done_form = r.OpenReasoningDone if open_names else r.ReasoningDone
         self._texts: list[str] = []
 
     def add(self, text: str, number: Number) -> list[r.Event]:
@@ -231,7 +255,7 @@ class ReasoningState:
             part = r.ReasoningText(text)
             item = r.ReasoningItem(item_id, (), (part,), self._seal(text), status)
             events = [
-                r.ReasoningDone(item_id, index, 0, text, number()),
+                self._done_form(item_id, index, 0, text, number()),
                 r.PartDone(item_id, index, 0, part, number()),
             ]
         events.append(r.ItemDone(index, item, number()))
@@ -254,4 +278,4 @@ class ReasoningState:
     def _delta(self, text: str, place: Place, number: Number) -> r.Event:
         if self._as_summary:
             return r.SummaryDelta(place.item_id, place.index, 0, text, number())
-        return r.ReasoningDelta(place.item_id, place.index, 0, text, number())
+        return self._delta_form(place.item_id, place.index, 0, text, number())

@@ -27,11 +27,19 @@ _PAYLOADS = {
     "function_call": ("arguments", "response.function_call_arguments"),
     "custom_tool_call": ("input", "response.custom_tool_call_input"),
 }
+_OPEN_NAMES = {
+    "response.reasoning_text.delta": "response.reasoning.delta",
+    "response.reasoning_text.done": "response.reasoning.done",
+}
 _NOT_YET: JSON = {"status": "in_progress", "output": [], "usage": None, "completed_at": None}
 
 
-def retell(response: JSON) -> list[JSON]:
-    """The events of a stored response; one that is not over ends without a terminal event."""
+def retell(response: JSON, *, open_reasoning_names: bool = False) -> list[JSON]:
+    """The events of a stored response; one that is not over ends without a terminal event.
+
+    The events of raw reasoning have OpenAI's names, or those of Open Responses
+    (responses-api.md section 6.1).
+    """
     opening = {**response, **_NOT_YET, "error": None, "incomplete_details": None}
     events: list[JSON] = [
         {"type": "response.created", "response": opening},
@@ -45,6 +53,10 @@ def retell(response: JSON) -> list[JSON]:
         events.append({"type": "error", **told, "error": {"type": "server_error", **told}})
     if terminal := _TERMINAL.get(str(response.get("status"))):
         events.append({"type": terminal, "response": response})
+    if open_reasoning_names:
+        events = [
+            {**event, "type": _OPEN_NAMES.get(event["type"], event["type"])} for event in events
+        ]
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 

@@ -258,17 +258,19 @@ class SignalReader:
         if self._think_tags is None:
             self._watch(content, logprobs, signals)
         else:
-            self._read_tagged(self._think_tags, content, signals)
+            self._read_tagged(self._think_tags, content, logprobs, signals)
         self._is_opening = self._think_tags is not None or self._leak is not None
 
-    def _read_tagged(self, tags: ThinkTags, content: str, signals: list[Signal]) -> None:
+    def _read_tagged(
+        self, tags: ThinkTags, content: str, logprobs: Any, signals: list[Signal]
+    ) -> None:
         for is_reasoning, text in tags.feed(content):
             if is_reasoning:
                 signals.append(Reasoning(text))
                 continue
             if tags.block is not None:
                 signals.append(ThinkBlock(*tags.block))
-            self._watch(text, None, signals)
+            self._watch(text, logprobs if text == content else None, signals)
         if tags.is_done:
             self._think_tags = None
 

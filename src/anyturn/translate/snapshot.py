@@ -73,6 +73,9 @@ def _reasoning(asked: dict[str, Any] | None) -> dict[str, Any]:
 def _text(asked: dict[str, Any] | None) -> dict[str, Any]:
     echo = {name: value for name, value in (asked or {}).items() if value is not None}
     echo.setdefault("format", {"type": "text"})
+    form = echo["format"]
+    if isinstance(form, dict) and form.get("type") == "json_schema":
+        echo["format"] = {"description": None, "strict": None, **form}
     return echo
 
 

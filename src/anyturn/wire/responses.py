@@ -382,6 +382,26 @@ class ReasoningDone(msgspec.Struct, tag="response.reasoning_text.done", frozen=T
     sequence_number: int
 
 
+class OpenReasoningDelta(msgspec.Struct, tag="response.reasoning.delta", frozen=True, gc=False):
+    """More raw reasoning, under the name of the Open Responses schema (section 6.1)."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+    sequence_number: int
+
+
+class OpenReasoningDone(msgspec.Struct, tag="response.reasoning.done", frozen=True):
+    """The raw reasoning of a part is whole, under the name of the Open Responses schema."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    text: str
+    sequence_number: int
+
+
 class SummaryPartAdded(msgspec.Struct, tag="response.reasoning_summary_part.added", frozen=True):
     """A part of a reasoning summary opens."""
 
@@ -482,6 +502,8 @@ Event: TypeAlias = (
     | RefusalDone
     | ReasoningDelta
     | ReasoningDone
+    | OpenReasoningDelta
+    | OpenReasoningDone
     | SummaryPartAdded
     | SummaryDelta
     | SummaryDone
