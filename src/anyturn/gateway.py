@@ -83,7 +83,7 @@ class Turn(msgspec.Struct):
     truncates: bool = False
     """Whether old context may be left out where it does not fit."""
     hides_seals: bool = False
-    """Whether reasoning is sealed for the store only."""
+    """Whether reasoning is sealed for a later request only."""
 
 
 class Gateway:
@@ -185,7 +185,7 @@ class Gateway:
             now=_now,
             reasoning_as_summary=self._shows_summary(request),
             open_reasoning_names=self.open_reasoning_names,
-            seal_reasoning=asked or recalled.stores,
+            seal_reasoning=asked or recalled.comes_back,
             request_bytes=len(body),
             adaptations=adaptations,
         )
@@ -202,7 +202,7 @@ class Gateway:
             time.monotonic(),
             recalled,
             truncates=request.get("truncation") == "auto",
-            hides_seals=recalled.stores and not asked,
+            hides_seals=recalled.comes_back and not asked,
         )
 
     def _shows_summary(self, request: dict[str, Any]) -> bool:

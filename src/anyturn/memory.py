@@ -1,8 +1,8 @@
 """What the gateway remembers for its clients: between the life of a turn and the store.
 
 A turn that names something remembered fails when the store does. Every other turn goes on: what
-could not be remembered is reported, and a store that failed is left alone for a while (issue of
-trust: memory is a service to the turn and never in its way).
+could not be remembered is reported, and a store that lets turns wait is left alone for a while:
+memory is a service to the turn and never in its way.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from anyturn.store.records import (
     StoreError,
 )
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.compaction import SUMMARY_ITEMS, TRIGGER
 from anyturn.translate.expansion import (
     Item,
     Remembered,
@@ -40,7 +41,8 @@ log = logging.getLogger("anyturn")
 
 # A chain of this many responses is a day of work; past it something goes in circles (A1).
 CHAIN_MAX = 20_000
-# How long one operation may take, and how long a store that failed is not asked to write.
+# How long one operation may take, how long a store that let a turn wait is not asked to write, and
+# how long the next failure is not reported.
 TIMEOUT_S = 2.0
 PAUSE_S = 5.0
 
@@ -52,27 +54,33 @@ T = TypeVar("T")
 class Nearby:
     """What one connection remembers by itself: the last responses, also those not to be stored.
 
-    A WebSocket client continues them by id although `store` is false (responses-api.md 2.9).
+    A WebSocket client continues them by id although `store` is false (responses-api.md 2.9). They
+    are bounded by number and by the bytes of their JSON (A1): what is more is forgotten.
     """
 
-    _MOST = 4
+    MOST = 4
+    MAX_BYTES = 32 * 1024 * 1024
 
     def __init__(self) -> None:
         self._histories: dict[str, list[Item]] = {}
+        self._sizes: dict[str, int] = {}
 
     def get(self, response_id: str) -> list[Item] | None:
         """The whole history up to a response, its output included."""
         return self._histories.get(response_id)
 
     def put(self, response_id: str, history: list[Item]) -> None:
-        """Remember a history; the oldest one is forgotten."""
+        """Remember a history; the oldest ones are forgotten, or this one if it is too large."""
+        self.forget(response_id)
         self._histories[response_id] = history
-        while len(self._histories) > self._MOST:
-            del self._histories[next(iter(self._histories))]
+        self._sizes[response_id] = len(msgspec.json.encode(history))
+        while len(self._sizes) > self.MOST or sum(self._sizes.values()) > self.MAX_BYTES:
+            self.forget(next(iter(self._sizes)))
 
     def forget(self, response_id: str) -> None:
         """Forget a history, after a failed attempt to continue it."""
         self._histories.pop(response_id, None)
+        self._sizes.pop(response_id, None)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -99,6 +107,13 @@ class Recalled(msgspec.Struct):
     history: list[Item] | None = None
     """The whole input, where the connection remembers it."""
     trail: Trail = msgspec.field(default_factory=Trail)
+    has_waited: bool = False
+    """Whether the store let this turn wait in vain: once is enough."""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether a later request can name what this turn says: then reasoning is sealed for it."""
+        return self.stores or bool(self.conversation) or self.history is not None
 
 
 class Memory:
@@ -118,7 +133,7 @@ class Memory:
         self.store = store
         self._timeout_s = timeout_s
         self._clock = clock
-        self._resumes_at = 0.0
+        self._resumes_at = self._reports_at = float("-inf")
 
     # ---------------------------------------------------------------- before the turn
 
@@ -142,7 +157,7 @@ class Memory:
         return Recalled(
             request={**request, "input": whole, **_ANSWERED_HERE},
             caller=caller,
-            own=msgspec.json.encode(as_stored(own, new_id)) if stores or conversation else b"[]",
+            own=msgspec.json.encode(stored_form(own, before)) if stores or conversation else b"[]",
             parent=parent,
             conversation=conversation,
             stores=stores,
@@ -171,8 +186,12 @@ class Memory:
             raise TurnError(Kind.UNKNOWN_REFERENCE, named, param="previous_response_id") from None
         items: list[Item] = []
         for link in chain:
-            items += msgspec.json.decode(link.input, type=list[Item])
-            items += msgspec.json.decode(link.body, type=_Output).output
+            what = f"the response {link.id[:80]!r}"
+            items += readable(link.input, list[Item], what)
+            output = readable(link.body, _Output, what).output
+            if _is_compacted(output):
+                items.clear()
+            items += output
         return items
 
     async def _conversation_items(self, owner: str, conversation: str) -> list[Item]:
@@ -182,7 +201,7 @@ class Memory:
             message = f"Conversation with id {conversation[:80]!r} not found."
             raise TurnError(Kind.NOT_FOUND, message, param="conversation")
         stored = await self._read(store.conversation_items(owner, conversation))
-        return [msgspec.json.decode(item.body, type=Item) for item in stored]
+        return [readable(item.body, Item, f"the item {item.id[:80]!r}") for item in stored]
 
     async def _expanded(
         self, items: list[Any], before: list[Item], caller: Caller, adaptations: Adaptations
@@ -216,31 +235,23 @@ class Memory:
             return
         stored = [_stored(item, recalled.trail) for item in items]
         if stored:
-            await self._write(self.store.put_items(recalled.caller.owner, stored))
+            await self._write(recalled, self.store.put_items(recalled.caller.owner, stored))
 
-    async def keep(self, recalled: Recalled, response: r.Response, events: bytes = b"") -> None:
+    async def keep(self, recalled: Recalled, response: r.Response) -> None:
         """Remember a response that has ended, and add its turn to the conversation."""
-        output = [item for item in response.output if not isinstance(item, r.CompactionItem)]
         if recalled.history is not None and recalled.caller.nearby is not None:
             said = msgspec.json.decode(msgspec.json.encode(response.output), type=list[Item])
-            recalled.caller.nearby.put(response.id, [*recalled.history, *said])
+            before = [] if _is_compacted(said) else recalled.history
+            recalled.caller.nearby.put(response.id, [*before, *said])
         store, owner = self.store, recalled.caller.owner
         if store is None:
             return
-        if recalled.stores:
-            record = StoredResponse(
-                id=response.id,
-                created_at=response.created_at,
-                body=msgspec.json.encode(response),
-                input=recalled.own,
-                parent=recalled.parent,
-                conversation=recalled.conversation,
-                events=events,
-            )
-            await self._write(store.put_response(owner, record))
         if recalled.conversation and response.status != "failed":
-            turn = [*conversation_items(recalled.own), *map(_conversation_item, output)]
-            await self._write(store.add_to_conversation(owner, recalled.conversation, turn))
+            turn = _turn_of(recalled, response)
+            added = store.add_to_conversation(owner, recalled.conversation, turn)
+            await self._write(recalled, added, is_asked_for=True)
+        if recalled.stores:
+            await self._write(recalled, store.put_response(owner, record_of(recalled, response)))
 
     # ---------------------------------------------------------------- what clients ask for by id
 
@@ -259,9 +270,9 @@ class Memory:
         """Forget a response and the items that it handed out. Raises as `response` does."""
         stored = await self.response(owner, response_id)
         store = self.needed_store()
-        output = msgspec.json.decode(stored.body, type=_Output).output
+        # The response goes last: as long as it is there, the client can try again.
+        await self._read(store.delete_items(owner, _output_ids(stored)))
         await self._read(store.delete_response(owner, response_id))
-        await self._read(store.delete_items(owner, [str(item.get("id")) for item in output]))
 
     async def asked(self, question: Awaitable[T]) -> T:
         """The store's answer to a question of a route. Raises `TurnError` (STORE_FAILED)."""
@@ -301,9 +312,16 @@ class Memory:
             Kind.STORE_FAILED, f"The gateway's store, which this request needs, failed: {why}."
         )
 
-    async def _write(self, asked: Coroutine[Any, Any, Any]) -> None:
-        """Let the store write, but not at any price: a turn does not fail because of it."""
-        if self._clock() < self._resumes_at:
+    async def _write(
+        self, recalled: Recalled, asked: Coroutine[Any, Any, Any], *, is_asked_for: bool = False
+    ) -> None:
+        """Let the store write, but not at any price: a turn does not fail because of it.
+
+        A turn waits in vain only once, and not at all while another one did so a moment ago. What
+        the client asked for by name is tried in any case.
+        """
+        began_at = self._clock()
+        if (recalled.has_waited or began_at < self._resumes_at) and not is_asked_for:
             asked.close()
             return
         try:
@@ -311,15 +329,64 @@ class Memory:
                 await asked
             return
         except TimeoutError:
+            recalled.has_waited = True
             why = f"it did not answer within {self._timeout_s:g} s"
         except StoreError as error:
+            recalled.has_waited = self._clock() - began_at >= self._timeout_s / 2
             why = str(error)
-        self._resumes_at = self._clock() + PAUSE_S
-        log.warning("nothing is remembered for the next %g s: the store failed: %s", PAUSE_S, why)
+        self._report(why, pauses=recalled.has_waited)
+
+    def _report(self, why: str, *, pauses: bool) -> None:
+        """Say that something is not remembered: once, not for each item of each turn."""
+        now = self._clock()
+        if pauses:
+            self._resumes_at = now + PAUSE_S
+        if now >= self._reports_at:
+            self._reports_at = now + PAUSE_S
+            log.warning("turns go on, but are not remembered: the store failed: %s", why)
 
 
 class _Output(msgspec.Struct):
     output: list[Item] = []
+
+
+def readable(data: bytes, form: type[T], what: str) -> T:
+    """Decode what a store gave back. Raises `TurnError` (STORE_FAILED) when it is damaged."""
+    try:
+        return msgspec.json.decode(data, type=form)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise TurnError(
+            Kind.STORE_FAILED, f"The gateway's store holds {what} in a form that nobody can read."
+        ) from None
+
+
+def record_of(recalled: Recalled, response: r.Response, events: bytes = b"") -> StoredResponse:
+    """A response as it is stored, with what its request added."""
+    return StoredResponse(
+        id=response.id,
+        created_at=response.created_at,
+        body=msgspec.json.encode(response),
+        input=recalled.own,
+        parent=recalled.parent,
+        conversation=recalled.conversation,
+        events=events,
+    )
+
+
+def stored_form(items: Iterable[Any], before: Iterable[Item] = ()) -> list[Item]:
+    """The items as they are stored (`as_stored`), no two with one id, nor with one of `before`.
+
+    Some clients number the items of each request anew. An item with a taken id would replace the
+    one that has it, so it gets an id of ours.
+    """
+    taken = {item.get("id") for item in before if isinstance(item.get("id"), str)}
+    stored = []
+    for item in as_stored(items, new_id):
+        if item["id"] in taken:
+            (item,) = as_stored([{**item, "id": None}], new_id)
+        taken.add(item["id"])
+        stored.append(item)
+    return stored
 
 
 def new_id(prefix: str) -> str:
@@ -327,16 +394,40 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(16)}"
 
 
-def conversation_items(own: bytes) -> list[StoredItem]:
-    """The items of a JSON array as a conversation stores them."""
+def conversation_items(items: Iterable[Item]) -> list[StoredItem]:
+    """Items in their stored form (`stored_form`) as a conversation keeps them."""
     return [
-        StoredItem(item["id"], msgspec.json.encode(item), item.get("call_id") or "")
-        for item in msgspec.json.decode(own, type=list[Item])
+        StoredItem(item["id"], msgspec.json.encode(item), _call_id(item.get("call_id")))
+        for item in items
     ]
 
 
-def _conversation_item(item: r.Item) -> StoredItem:
-    return StoredItem(item.id, msgspec.json.encode(item), getattr(item, "call_id", ""))
+def _call_id(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _turn_of(recalled: Recalled, response: r.Response) -> list[StoredItem]:
+    """What a turn adds to its conversation, which a compaction leaves as it is."""
+    said = [item for item in response.output if not isinstance(item, r.CompactionItem)]
+    asked = msgspec.json.decode(recalled.own, type=list[Item])
+    return conversation_items([item for item in asked if item["type"] != TRIGGER]) + [
+        StoredItem(item.id, msgspec.json.encode(item), getattr(item, "call_id", ""))
+        for item in said
+    ]
+
+
+def _is_compacted(output: list[Item]) -> bool:
+    """Whether this output stands for everything before it."""
+    return any(item.get("type") in SUMMARY_ITEMS for item in output)
+
+
+def _output_ids(stored: StoredResponse) -> list[str]:
+    try:
+        output = msgspec.json.decode(stored.body, type=_Output).output
+    except (msgspec.DecodeError, UnicodeError):
+        # What is damaged can be deleted too.
+        return []
+    return [item["id"] for item in output if isinstance(item.get("id"), str)]
 
 
 def _stored(item: r.Item, trail: Trail) -> StoredItem:
@@ -346,7 +437,7 @@ def _stored(item: r.Item, trail: Trail) -> StoredItem:
 
 
 def _decoded(found: dict[str, bytes]) -> dict[str, Remembered]:
-    return {id: msgspec.json.decode(body, type=Remembered) for id, body in found.items()}
+    return {id: readable(body, Remembered, f"the item {id[:80]!r}") for id, body in found.items()}
 
 
 def _input_items(request: dict[str, Any]) -> list[Any]:

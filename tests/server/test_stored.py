@@ -9,31 +9,13 @@ import msgspec
 import pytest
 
 from anyturn.store.memory import MemoryStore
-from anyturn.store.records import Store, StoredResponse, StoreError
+from anyturn.store.records import Store, StoredItem, StoredResponse
 from anyturn.testing import Answer, Refusal, call, openai_error, reasoning, text
-from support.http_clients import ASK, JSON, STREAM, TOOL
+from support.http_clients import ASK, CODEX, EVERYONE, JSON, STREAM, TOOL
+from support.stores import READS, WRITES, TroubledStore
 from support.stream_rules import check_stream
 
 SEALS = {"include": ["reasoning.encrypted_content"]}
-
-
-class BrokenStore(MemoryStore):
-    """A store that does nothing but fail."""
-
-    async def _fail(self, *_: Any, **__: Any) -> Any:
-        raise StoreError("the disk is full")
-
-    put_items = put_response = get_items = get_calls = get_response = get_chain = _fail
-    get_conversation = add_to_conversation = _fail
-
-
-class HungStore(MemoryStore):
-    """A store that never answers."""
-
-    async def _hang(self, *_: Any, **__: Any) -> Any:
-        await asyncio.Event().wait()
-
-    put_items = put_response = get_chain = _hang
 
 
 @pytest.fixture
@@ -230,78 +212,6 @@ async def test_counting_the_input_asks_nobody(stage: Any, store: Store) -> None:
     assert on.provider.requests == []
 
 
-# ---------------------------------------------------------------- conversations
-
-
-async def test_a_conversation_holds_what_was_asked_and_answered(stage: Any, store: Store) -> None:
-    on = await stage(text("One."), text("Two."), store=store)
-    start = {"items": [{"role": "user", "content": "Before."}], "metadata": {"k": "v"}}
-    made = (await on.post(start, "/v1/conversations")).json
-    assert (made["object"], made["metadata"]) == ("conversation", {"k": "v"})
-    for form in (made["id"], {"id": made["id"]}):
-        reply = (await on.post({**ASK, "conversation": form})).json
-        assert reply["conversation"] == {"id": made["id"]}
-    assert [one["content"] for one in messages(on, 2)] == ["Before.", "Hi", "One.", "Hi"]
-    path = f"/v1/conversations/{made['id']}/items"
-    items = (await on.call("GET", f"{path}?order=asc")).json["data"]
-    texts = [item["content"][0]["text"] for item in items]
-    assert texts == ["Before.", "Hi", "One.", "Hi", "Two."]
-    assert (await on.call("GET", f"{path}/{items[1]['id']}")).json == items[1]
-    assert (await on.call("DELETE", f"{path}/{items[1]['id']}")).json["id"] == made["id"]
-    assert (await on.call("GET", f"{path}/{items[1]['id']}")).status == 404
-    added = (await on.post({"items": [{"role": "user", "content": "More."}]}, path)).json
-    assert added["data"][0]["content"] == [{"type": "input_text", "text": "More."}]
-    assert len((await on.call("GET", path)).json["data"]) == 5
-
-
-async def test_a_conversation_is_changed_and_deleted(stage: Any, store: Store) -> None:
-    on = await stage(store=store)
-    made = (await on.post({}, "/v1/conversations")).json
-    path = f"/v1/conversations/{made['id']}"
-    changed = (await on.post({"metadata": {"a": "b"}}, path)).json
-    assert changed == {**made, "metadata": {"a": "b"}} == (await on.call("GET", path)).json
-    gone = (await on.call("DELETE", path)).json
-    assert gone == {"id": made["id"], "object": "conversation.deleted", "deleted": True}
-    for method, route in [("GET", path), ("DELETE", path), ("GET", f"{path}/items")]:
-        assert (await on.call(method, route)).status == 404
-    reply = await on.post({**ASK, "conversation": made["id"]})
-    assert (reply.status, reply.error["param"]) == (404, "conversation")
-
-
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"items": "x"}, "items"),
-        ({"items": [5]}, "items"),
-        ({"items": [{"role": "user", "content": "x"}] * 21}, "items"),
-        ({"metadata": {"a": 5}}, "metadata"),
-    ],
-)
-async def test_a_wrong_conversation_is_refused(
-    stage: Any, store: Store, body: JSON, param: str
-) -> None:
-    on = await stage(store=store)
-    reply = await on.post(body, "/v1/conversations")
-    assert (reply.status, reply.error["param"]) == (400, param)
-
-
-async def test_a_conversation_and_a_previous_response_exclude_each_other(
-    stage: Any, store: Store
-) -> None:
-    on = await stage(store=store)
-    reply = await on.post({**ASK, "conversation": "conv_1", "previous_response_id": "resp_1"})
-    assert (reply.status, reply.error["param"]) == (400, "conversation")
-
-
-async def test_a_turn_that_failed_is_not_added_to_its_conversation(
-    stage: Any, store: Store
-) -> None:
-    on = await stage(Refusal(400, openai_error("no")), store=store)
-    made = (await on.post({}, "/v1/conversations")).json["id"]
-    assert (await on.post({**ASK, "conversation": made})).status == 400
-    assert (await on.call("GET", f"/v1/conversations/{made}/items")).json["data"] == []
-
-
 # ---------------------------------------------------------------- background
 
 
@@ -367,6 +277,169 @@ async def test_a_background_response_whose_process_is_gone_has_failed(
     assert found["status"] == "failed" and "was stopped" in found["error"]["message"]
 
 
+async def test_what_runs_in_the_background_is_seen_by_its_owner_only(
+    stage: Any, store: Store
+) -> None:
+    on = await stage(Answer(text("Hello."), hold_after=1), store=store)
+    mine = {"Authorization": "Bearer mine"}
+    queued = (await on.post({**ASK, "background": True}, **mine)).json
+    await on.provider.request(1)
+    path = f"/v1/responses/{queued['id']}"
+    for other in ({}, {"Authorization": "Bearer other"}):
+        for method, route in [
+            *(("GET", path), ("GET", f"{path}?stream=true"), ("DELETE", path)),
+            *(("POST", f"{path}/cancel"), ("GET", f"{path}/input_items")),
+        ]:
+            assert (await on.call(method, route, headers=other)).status == 404, route
+    on.provider.release(1)
+    events = (await on.call("GET", f"{path}?stream=true", headers=mine)).events
+    assert check_stream(events)["status"] == "completed"
+
+
+@EVERYONE
+async def test_whoever_follows_gets_the_keepalives_of_their_dialect(
+    stage: Any, store: Store, client: JSON
+) -> None:
+    on = await stage(Answer(text("Hello."), hold_after=1), store=store, keepalive_s=0.02)
+    keepalive = b"keepalive" if client is CODEX else b": "
+    async with on.open({**STREAM, "background": True}, **client) as first:
+        await on.provider.request(1)
+        seen = b""
+        while keepalive not in seen:
+            seen += await first.content.readany()
+        id = seen.partition(b'"id":"')[2].partition(b'"')[0].decode()
+        headers = {name.replace("_", "-"): value for name, value in client.items()}
+        path = f"{on.root}/v1/responses/{id}?stream=true"
+        async with on.http.get(path, headers=headers) as second:
+            again = b""
+            while keepalive not in again:
+                again += await second.content.readany()
+            on.provider.release(1)
+            again += await second.read()
+        seen += await first.read()
+    for raw in (seen, again):
+        assert b"response.completed" in raw and b"response.queued" in raw
+
+
+async def test_a_follower_gets_its_first_events_before_the_provider_answers(
+    stage: Any, store: Store
+) -> None:
+    on = await stage(Answer(text("Hello."), hold_after=0), store=store)
+    async with on.open({**STREAM, "background": True}) as reply:
+        seen = b""
+        while b"event: response.queued" not in seen:
+            seen += await reply.content.readany()
+        on.provider.release(1)
+        await reply.read()
+
+
+async def test_a_running_response_is_deleted_for_good(stage: Any, store: Store) -> None:
+    on = await stage(Answer(text("Hello."), hold_after=1), store=store)
+    path = f"/v1/responses/{(await on.post({**ASK, 'background': True})).json['id']}"
+    await on.provider.request(1)
+    assert (await on.call("DELETE", path)).json["deleted"] is True
+    await on.provider.cancelled(1)
+    assert (await on.call("GET", path)).status == 404
+    stats = await store.stats()
+    assert (stats.responses, stats.items) == (0, 0)
+
+
+async def test_what_another_gateway_runs_is_fetched_cancelled_and_not_deleted(
+    stage: Any, store: Store
+) -> None:
+    here = await stage(Answer(text("Hello."), hold_after=1), store=store)
+    there = await stage(store=store)
+    path = f"/v1/responses/{(await here.post({**ASK, 'background': True})).json['id']}"
+    await here.provider.request(1)
+    while (await there.call("GET", path)).json["status"] != "in_progress":
+        pass
+    told = (await there.call("GET", f"{path}?stream=true")).names
+    assert told == ["response.created", "response.queued", "response.in_progress"]
+    refused = await there.call("DELETE", path)
+    assert refused.status == 400 and "another gateway" in refused.error["message"]
+    asked = (await there.call("POST", f"{path}/cancel")).json
+    assert (asked["status"], asked["background"]) == ("in_progress", True)
+    here.provider.release(1)
+    events = (await here.call("GET", f"{path}?stream=true")).events
+    assert check_stream(events)["status"] == "completed"
+    assert (await there.call("GET", path)).json["status"] == "completed"
+
+
+async def test_what_is_lost_is_told_as_a_failure_too(stage: Any, store: Store) -> None:
+    on = await stage(text("Hi."), store=store)
+    given = (await on.post(ASK)).json
+    body = {**given, "status": "in_progress", "background": True, "output": [], "usage": None}
+    body["completed_at"] = None
+    record = StoredResponse(id=given["id"], created_at=1, body=msgspec.json.encode(body))
+    await store.put_response("", record)
+    path = f"/v1/responses/{given['id']}"
+    events = (await on.call("GET", f"{path}?stream=true")).events
+    assert check_stream(events) == (await on.call("GET", path)).json
+    assert events[-1]["response"]["error"]["code"] == "gateway_shutting_down"
+    assert (await on.call("DELETE", path)).status == 200
+
+
+async def test_what_is_finished_while_its_beat_is_looked_up_is_not_lost(stage: Any) -> None:
+    class Finishing(MemoryStore):
+        final: StoredResponse
+
+        async def get_items(self, owner: str, ids: Any) -> dict[str, bytes]:
+            await self.put_response(owner, self.final)
+            return {}
+
+    store = Finishing()
+    on = await stage(text("Hi."), store=store)
+    given = (await on.post(ASK)).json
+    store.final = StoredResponse(id=given["id"], created_at=1, body=msgspec.json.encode(given))
+    running = msgspec.json.encode({**given, "status": "in_progress", "background": True})
+    await store.put_response("", StoredResponse(id=given["id"], created_at=1, body=running))
+    assert (await on.call("GET", f"/v1/responses/{given['id']}")).json == given
+
+
+# ---------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"\xff", b"[]", b"null", b"{}", b'{"status":5,"output":[]}'),
+        *(b'{"status":"completed","output":[5]}', b'{"status":"completed"}'),
+        b'{"status":"completed","output":[{"type":"message","id":5,"content":7}]}',
+    ],
+    ids=repr,
+)
+async def test_a_damaged_response_is_a_sentence_and_can_be_deleted(
+    stage: Any, store: Store, body: bytes
+) -> None:
+    on = await stage(store=store)
+    await store.put_response("", StoredResponse(id="resp_1", created_at=1, body=body, input=body))
+    path = "/v1/responses/resp_1"
+    for method, route in [
+        *(("GET", path), ("GET", f"{path}?stream=true"), ("POST", f"{path}/cancel")),
+    ]:
+        reply = await on.call(method, route)
+        assert (reply.status, reply.error["code"]) == (503, "store_unavailable"), route
+        assert "nobody can read" in reply.error["message"]
+    assert (await on.call("GET", f"{path}/input_items")).status in (200, 503)
+    assert (await on.call("DELETE", path)).status == 200
+
+
+async def test_a_damaged_stream_and_a_damaged_beat_are_sentences(stage: Any, store: Store) -> None:
+    on = await stage(text("Hi."), store=store)
+    given = (await on.post(ASK)).json
+    body = msgspec.json.encode(given)
+    damaged = StoredResponse(id=given["id"], created_at=1, body=body, events=b"junk")
+    await store.put_response("", damaged)
+    path = f"/v1/responses/{given['id']}"
+    reply = await on.call("GET", f"{path}?stream=true")
+    assert (reply.status, reply.error["code"]) == (503, "store_unavailable")
+    assert (await on.call("GET", path)).json == given
+    body = msgspec.json.encode({**given, "status": "queued"})
+    await store.put_response("", StoredResponse(id=given["id"], created_at=1, body=body))
+    await store.put_items("", [StoredItem(f"beat_{given['id']}", b"junk")])
+    assert (await on.call("GET", path)).status == 503
+
+
 # ---------------------------------------------------------------- a store that fails
 
 
@@ -374,7 +447,7 @@ async def test_a_background_response_whose_process_is_gone_has_failed(
 async def test_a_turn_that_needs_no_memory_goes_on_without_a_store(
     stage: Any, body: JSON, caplog: pytest.LogCaptureFixture
 ) -> None:
-    on = await stage(text("One."), text("Two."), store=BrokenStore())
+    on = await stage(text("One."), text("Two."), store=TroubledStore(fails=(*READS, *WRITES)))
     for _ in range(2):
         assert (await on.post(body)).status == 200
     warned = [record for record in caplog.records if "the disk is full" in record.getMessage()]
@@ -393,14 +466,16 @@ async def test_a_turn_that_needs_no_memory_goes_on_without_a_store(
 async def test_a_turn_that_needs_memory_fails_in_words_without_a_store(
     stage: Any, named: JSON
 ) -> None:
-    on = await stage(store=BrokenStore())
+    on = await stage(store=TroubledStore(fails=(*READS, *WRITES)))
     reply = await on.post({**ASK, **named})
     assert (reply.status, reply.error["code"]) == (503, "store_unavailable")
     assert "the disk is full" in reply.error["message"]
 
 
 async def test_a_store_that_hangs_is_not_waited_for(stage: Any) -> None:
-    on = await stage(text("One."), store=HungStore(), store_timeout_s=0.05)
+    on = await stage(
+        text("One."), store=TroubledStore(hangs=(*READS, *WRITES)), store_timeout_s=0.05
+    )
     async with asyncio.timeout(10):
         assert (await on.post(ASK)).status == 200
         assert (await on.post({**ASK, "previous_response_id": "resp_1"})).status == 503

@@ -39,6 +39,7 @@ _AT_PART = _AT_ITEM | {"content_index"}
 _AT_SUMMARY = _AT_ITEM | {"summary_index"}
 _MEMBERS = {
     "response.created": {"response"},
+    "response.queued": {"response"},
     "response.in_progress": {"response"},
     **{name: {"response"} for name in _TERMINAL},
     "error": {"code", "message", "param", "error"},
@@ -156,6 +157,7 @@ class _Stream:
         self._call_ids: set[str] = set()
         self._done: list[JSON] = []
         self._first: JSON = {}
+        self._opening = ["response.created", "response.in_progress"]
         self._terminal: JSON | None = None
         self._error: JSON | None = None
 
@@ -170,10 +172,13 @@ class _Stream:
         self._count += 1
 
     def _take_in_order(self, kind: str, event: JSON) -> None:
-        if self._count < 2:
-            expected = ("response.created", "response.in_progress")[self._count]
+        if self._opening:
+            if not self._count and event["response"].get("status") == "queued":
+                # A background response waits before it begins (responses-api.md section 2.2).
+                self._opening.insert(1, "response.queued")
+            expected = self._opening.pop(0)
             _hold("order", kind == expected, f"{expected} must come here")
-            self._check_opening(event["response"])
+            self._check_opening(event["response"], waits="response.in_progress" in self._opening)
             return
         if self._error is not None:
             _hold("order", kind == "response.failed", "only response.failed may follow an error")
@@ -195,13 +200,17 @@ class _Stream:
 
     # ---------------------------------------------------------------- the response
 
-    def _check_opening(self, response: JSON) -> None:
+    def _check_opening(self, response: JSON, *, waits: bool) -> None:
         _check_response(response)
-        _hold("order", response["status"] == "in_progress", "it opens in progress")
+        queued = self._first.get("status") == "queued" or response["status"] == "queued"
+        status = "queued" if queued and waits else "in_progress"
+        _hold("order", response["status"] == status, f"it opens {status}")
+        _hold("order", not queued or response["background"], "only a background response waits")
         _hold("order", response["output"] == [], "it opens with output []")
         for name in ("usage", "completed_at", "error", "incomplete_details"):
             _hold("order", response[name] is None, f"it opens with {name}: null")
-        _hold("I3", not self._first or response == self._first, "the two openings differ")
+        same = {**self._first, "status": status}
+        _hold("I3", not self._first or response == same, "the openings differ")
         self._first = response
 
     def _check_terminal(self, kind: str, response: JSON) -> None:

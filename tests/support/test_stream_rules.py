@@ -206,6 +206,47 @@ def test_a_good_stream_is_not_blamed(good: Events) -> None:
     assert check_stream(good)["status"] == "completed"
 
 
+def queued(good: Events) -> Events:
+    """The same stream as a background response has it."""
+    events = copy.deepcopy(good)
+    for event in events:
+        if "response" in event:
+            event["response"]["background"] = True
+    waiting = {**events[0]["response"], "status": "queued"}
+    events[0]["response"] = waiting
+    events.insert(1, {"type": "response.queued", "response": waiting})
+    renumber(events)
+    return events
+
+
+def test_a_background_response_is_queued_before_it_begins(good: Events) -> None:
+    assert check_stream(queued(good))["background"] is True
+    check_stream(good)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda events: events.pop(1),
+        lambda events: events.pop(2),
+        lambda events: events.insert(1, events.pop(2)),
+        lambda events: events[1].update(response={**events[1]["response"], "status": "completed"}),
+        lambda events: events[2].update(response={**events[2]["response"], "status": "queued"}),
+        lambda events: events[2].update(response={**events[2]["response"], "model": "other"}),
+        lambda events: [e["response"].update(background=False) for e in events if "response" in e],
+    ],
+    ids=["no queued", "no in_progress", "swapped", "status", "waits on", "changed", "foreground"],
+)
+def test_a_background_response_that_breaks_the_order_is_found(
+    good: Events, harm: Callable[[Events], Any]
+) -> None:
+    events = queued(good)
+    harm(events)
+    renumber(events)
+    with pytest.raises(Broken):
+        check_stream(events)
+
+
 def test_response_failed_needs_an_error_event_right_before_it() -> None:
     events = run_chunks(chunk({"content": "a"}), {"error": {"message": "no"}}).decoded
     assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]

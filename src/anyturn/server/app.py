@@ -18,7 +18,7 @@ from anyturn.server.body import read_body
 from anyturn.server.callers import caller_of
 from anyturn.server.conversations import ConversationRoutes
 from anyturn.server.dialect import dialect_of
-from anyturn.server.replies import EVENT_STREAM, json_reply
+from anyturn.server.replies import json_reply, stream_reply
 from anyturn.server.sinks import Collected, EventStream
 from anyturn.server.stored import StoredRoutes
 from anyturn.server.websocket import Sockets
@@ -67,6 +67,7 @@ class Server:
         stored = StoredRoutes(
             self._gateway.memory,
             self._background,
+            self._keepalive_s,
             open_reasoning_names=self._gateway.open_reasoning_names,
         )
         conversations = ConversationRoutes(self._gateway.memory, self._max_body_bytes)
@@ -153,12 +154,8 @@ class Server:
         job = await self._background.start(body, caller_of(request))
         if not is_followed:
             return json_reply(job.response)
-        response = web.StreamResponse(headers=EVENT_STREAM)
-        await response.prepare(request)
-        async for block in job.follow(-1):
-            await response.write(block)
-        await response.write_eof()
-        return response
+        keepalive = dialect_of(request.headers).keepalive
+        return await stream_reply(request, job.follow(-1, keepalive, self._keepalive_s))
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         sink = Collected()

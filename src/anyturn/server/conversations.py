@@ -9,19 +9,24 @@ import msgspec
 from aiohttp import web
 
 from anyturn.errors import Kind, TurnError
-from anyturn.memory import Memory, conversation_items, new_id
+from anyturn.memory import Memory, conversation_items, new_id, readable, stored_form
 from anyturn.server.body import read_body
 from anyturn.server.callers import caller_of
 from anyturn.server.listing import listed, page_of, shown
 from anyturn.server.replies import json_reply
-from anyturn.store.records import Store, StoredConversation
-from anyturn.translate.expansion import as_stored
+from anyturn.store.records import Store, StoredConversation, StoredItem
 from anyturn.wire.request import parse_request
 
 JSON = dict[str, Any]
 
 ITEMS_MAX = 20
 """How many items one request may add, as in OpenAI's API."""
+KEYS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 16, 64, 512
+"""What metadata may hold, as in OpenAI's API."""
+
+
+# Clients choose the ids of items, and braces are no part of aiohttp's own pattern.
+_ITEM = "{item_id:[^/]+}"
 
 
 class ConversationRoutes:
@@ -41,8 +46,8 @@ class ConversationRoutes:
         app.router.add_delete(one, self.delete)
         app.router.add_post(items, self.add_items)
         app.router.add_get(items, self.list_items, allow_head=False)
-        app.router.add_get(f"{items}/{{item_id}}", self.fetch_item, allow_head=False)
-        app.router.add_delete(f"{items}/{{item_id}}", self.delete_item)
+        app.router.add_get(f"{items}/{_ITEM}", self.fetch_item, allow_head=False)
+        app.router.add_delete(f"{items}/{_ITEM}", self.delete_item)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/conversations`: a new one, with items and metadata if they are given."""
@@ -60,9 +65,12 @@ class ConversationRoutes:
         return json_reply(_shown(await self._find(request)))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        """`POST /v1/conversations/{id}`: other metadata."""
+        """`POST /v1/conversations/{id}`: other metadata in place of the old."""
         found = await self._find(request)
-        changed = msgspec.structs.replace(found, metadata=_metadata(await self._read(request)))
+        body = await self._read(request)
+        if "metadata" not in body:
+            raise _refuse("metadata", "metadata is missing")
+        changed = msgspec.structs.replace(found, metadata=_metadata(body))
         await self._memory.asked(self._store.put_conversation(caller_of(request).owner, changed))
         return json_reply(_shown(changed))
 
@@ -85,15 +93,16 @@ class ConversationRoutes:
         """`GET /v1/conversations/{id}/items`: a page, newest first unless asked otherwise."""
         page = page_of(request)
         found = await self._find(request)
-        return json_reply(page.cut(await self._all_items(request, found.id)))
+        items = await self._all_items(request, found.id)
+        return json_reply(page.cut([_decoded(item) for item in items]))
 
     async def fetch_item(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/conversations/{id}/items/{item_id}`."""
         found = await self._find(request)
         item_id = request.match_info["item_id"]
         for item in await self._all_items(request, found.id):
-            if item.get("id") == item_id:
-                return json_reply(shown(item))
+            if item.id == item_id:
+                return json_reply(shown(_decoded(item)))
         raise _no_item(item_id, found.id)
 
     async def delete_item(self, request: web.Request) -> web.StreamResponse:
@@ -119,13 +128,12 @@ class ConversationRoutes:
             raise TurnError(Kind.NOT_FOUND, message)
         return found
 
-    async def _all_items(self, request: web.Request, conversation_id: str) -> list[JSON]:
+    async def _all_items(self, request: web.Request, conversation_id: str) -> list[StoredItem]:
         owner = caller_of(request).owner
-        stored = await self._memory.asked(self._store.conversation_items(owner, conversation_id))
-        return [msgspec.json.decode(item.body, type=JSON) for item in stored]
+        return await self._memory.asked(self._store.conversation_items(owner, conversation_id))
 
     async def _add(self, owner: str, conversation_id: str, items: list[JSON]) -> None:
-        stored = conversation_items(msgspec.json.encode(items))
+        stored = conversation_items(items)
         await self._memory.asked(self._store.add_to_conversation(owner, conversation_id, stored))
 
     async def _read(self, request: web.Request) -> JSON:
@@ -141,22 +149,35 @@ def _items(body: JSON, *, required: bool) -> list[JSON]:
         raise _refuse("items", "items must be a list of objects")
     if len(items) > ITEMS_MAX:
         raise _refuse("items", f"items holds {len(items)} items; at most {ITEMS_MAX} at a time")
-    return as_stored(items, new_id)
+    return stored_form(items)
 
 
 def _metadata(body: JSON) -> bytes:
     metadata = body.get("metadata") or {}
-    if not all(isinstance(value, str) for value in metadata.values()):
-        raise _refuse("metadata", "the values of metadata must be strings")
+    if len(metadata) > KEYS_MAX:
+        raise _refuse("metadata", f"metadata has {len(metadata)} keys; at most {KEYS_MAX}")
+    for key, value in metadata.items():
+        place = f"metadata.{key[:KEY_LENGTH_MAX]}"
+        if len(key) > KEY_LENGTH_MAX:
+            raise _refuse(place, f"a key of metadata is longer than {KEY_LENGTH_MAX} characters")
+        if not isinstance(value, str):
+            raise _refuse(place, "the values of metadata must be strings")
+        if len(value) > VALUE_LENGTH_MAX:
+            raise _refuse(place, f"{place} is longer than {VALUE_LENGTH_MAX} characters")
     return msgspec.json.encode(metadata)
 
 
+def _decoded(item: StoredItem) -> JSON:
+    return readable(item.body, JSON, f"the item {item.id[:80]!r}")
+
+
 def _shown(conversation: StoredConversation) -> JSON:
+    what = f"the conversation {conversation.id[:80]!r}"
     return {
         "id": conversation.id,
         "object": "conversation",
         "created_at": conversation.created_at,
-        "metadata": msgspec.Raw(conversation.metadata),
+        "metadata": readable(conversation.metadata, JSON, what),
     }
 
 

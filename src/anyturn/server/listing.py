@@ -80,7 +80,9 @@ def page_of(request: web.Request) -> Page:
     """
     limit = request.query.get("limit", str(_LIMIT))
     order = request.query.get("order", "desc")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= LIMIT_MAX):
+    # Digits without end are a number that Python refuses to read.
+    is_number = limit.isascii() and limit.isdigit() and len(limit) < 9
+    if not (is_number and 1 <= int(limit) <= LIMIT_MAX):
         raise _refuse("limit", f"limit must be a number from 1 to {LIMIT_MAX}")
     if order not in ("asc", "desc"):
         raise _refuse("order", "order must be asc or desc")

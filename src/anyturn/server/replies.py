@@ -1,6 +1,8 @@
-"""The forms in which answers leave: JSON, and the headers of an event stream."""
+"""The forms in which answers leave: JSON, and event streams that are not a turn's own."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
@@ -23,3 +25,13 @@ def json_reply(
         headers=headers,
         content_type="application/json",
     )
+
+
+async def stream_reply(request: web.Request, blocks: AsyncIterator[bytes]) -> web.StreamResponse:
+    """An event stream of these blocks, each written when it comes and the client has room."""
+    response = web.StreamResponse(headers=EVENT_STREAM)
+    await response.prepare(request)
+    async for block in blocks:
+        await response.write(block)
+    await response.write_eof()
+    return response

@@ -41,10 +41,12 @@ def retell(response: JSON, *, open_reasoning_names: bool = False) -> list[JSON]:
     (responses-api.md section 6.1).
     """
     opening = {**response, **_NOT_YET, "error": None, "incomplete_details": None}
-    events: list[JSON] = [
-        {"type": "response.created", "response": opening},
-        {"type": "response.in_progress", "response": opening},
-    ]
+    created = {**opening, "status": "queued"} if response.get("background") else opening
+    events: list[JSON] = [{"type": "response.created", "response": created}]
+    if response.get("background"):
+        events.append({"type": "response.queued", "response": created})
+    if response.get("status") != "queued":
+        events.append({"type": "response.in_progress", "response": opening})
     for index, item in enumerate(response.get("output") or ()):
         events += _item_events(item, index)
     if response.get("status") == "failed":
@@ -67,7 +69,8 @@ def _item_events(item: JSON, index: int) -> Iterator[JSON]:
         member, name = _PAYLOADS[item["type"]]
         if item.get(member):
             yield {"type": f"{name}.delta", **at, "delta": item[member]}
-        yield {"type": f"{name}.done", **at, member: item.get(member)}
+        named = {"name": item.get("name")} if item["type"] == "function_call" else {}
+        yield {"type": f"{name}.done", **at, **named, member: item.get(member)}
     for position, part in enumerate(item.get("summary") or ()):
         yield from _summary_events(part, {**at, "summary_index": position})
     for position, part in enumerate(item.get("content") or ()):

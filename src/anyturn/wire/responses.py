@@ -235,8 +235,15 @@ class Created(msgspec.Struct, tag="response.created", frozen=True):
     sequence_number: int
 
 
+class Queued(msgspec.Struct, tag="response.queued", frozen=True):
+    """The second event of a background response's stream."""
+
+    response: Response
+    sequence_number: int
+
+
 class InProgress(msgspec.Struct, tag="response.in_progress", frozen=True):
-    """The second event of a stream."""
+    """The second event of a stream, the third of a background response's."""
 
     response: Response
     sequence_number: int
@@ -488,6 +495,7 @@ class InputDone(msgspec.Struct, tag="response.custom_tool_call_input.done", froz
 Terminal: TypeAlias = Completed | Incomplete | Failed
 Event: TypeAlias = (
     Created
+    | Queued
     | InProgress
     | Terminal
     | StreamError

@@ -1,0 +1,664 @@
+"""What is remembered between turns, and that no turn suffers from it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+
+from anyturn.config import Settings
+from anyturn.errors import Kind, TurnError
+from anyturn.gateway import Gateway
+from anyturn.memory import (
+    ANYBODY,
+    PAUSE_S,
+    Caller,
+    Memory,
+    Nearby,
+    conversation_items,
+    readable,
+    stored_form,
+)
+from anyturn.routing import Routing
+from anyturn.store.memory import MemoryStore
+from anyturn.store.records import Store, StoredConversation, StoredItem, StoredResponse, StoreError
+from anyturn.testing import (
+    Answer,
+    Entry,
+    ScriptedProvider,
+    call,
+    raw_chunks,
+    reasoning,
+    text,
+)
+from anyturn.translate.adaptations import Adaptations
+from anyturn.upstream import ProviderClient
+from anyturn.wire import responses as r
+from support.gateway_turns import LIMITS, TOOL, Sink, ask
+from support.stores import DISK_FULL, WRITES, Clock, TroubledStore
+from support.turns import call_delta, chunk
+
+JSON = dict[str, Any]
+MINE, YOURS = Caller("mine"), Caller("yours")
+
+
+class Stage:
+    """A gateway with a memory, and its provider."""
+
+    def __init__(self, gateway: Gateway, provider: ScriptedProvider) -> None:
+        self.gateway = gateway
+        self.provider = provider
+        self.memory = gateway.memory
+
+    async def run(self, sink: Any = None, caller: Caller = ANYBODY, **fields: Any) -> r.Response:
+        return await self.gateway.run(ask(**fields), sink or Sink(accepting=False), caller)
+
+    def messages(self, number: int) -> list[JSON]:
+        """The Chat messages of the provider's request, counted from 1."""
+        return self.provider.requests[number - 1].messages
+
+    def said(self, number: int) -> list[Any]:
+        return [message.get("content") for message in self.messages(number)]
+
+
+@asynccontextmanager
+async def staged(
+    *script: Entry,
+    store: Store | None = None,
+    profile: str = "",
+    timeout_s: float = 1.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Stage]:
+    async with ScriptedProvider(script) as provider, ProviderClient(LIMITS) as client:
+        settings = Settings(base_url=provider.base_url, model="gpt-oss-120b", provider=profile)
+        memory = Memory(store, timeout_s=timeout_s, clock=clock)
+        yield Stage(Gateway(Routing(settings, {}), client, memory=memory), provider)
+
+
+async def history(memory: Memory, caller: Caller = ANYBODY, **named: Any) -> list[JSON]:
+    """The input of a request that names something, as the provider's would be made of it."""
+    recalled = await memory.recall({"input": [], **named}, caller, Adaptations())
+    return recalled.request["input"]
+
+
+def message(words: str, **members: Any) -> JSON:
+    return {"type": "message", "role": "user", "content": words, **members}
+
+
+def reference(id: str) -> JSON:
+    return {"type": "item_reference", "id": id}
+
+
+# ---------------------------------------------------------------- before anybody has it
+
+
+class Asking(Sink):
+    """A client that at once looks up what it gets."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+        self.found: list[str] = []
+
+    async def send(self, events: list[r.Event]) -> None:
+        await super().send(events)
+        for event in events:
+            if isinstance(event, r.ItemDone):
+                found = await self.store.get_items("", [event.item.id])
+                body = msgspec.json.decode(found[event.item.id])
+                assert body["item"]["id"] == event.item.id
+                self.found.append(event.item.__struct_config__.tag)
+            if isinstance(event, r.Completed):
+                stored = await self.store.get_response("", event.response.id)
+                assert stored is not None
+                self.found.append(msgspec.json.decode(stored.body)["status"])
+
+
+async def test_what_a_client_gets_is_in_the_store_before() -> None:
+    store = MemoryStore()
+    answer = Answer(reasoning("Hm."), text("Look."), call("f", "{}"), call("f", '{"a":1}'))
+    async with staged(answer, store=store) as on:
+        sink = Asking(store)
+        await on.run(sink, tools=[TOOL])
+    calls = ["function_call", "function_call"]
+    assert sink.found == ["reasoning", "message", *calls, "completed"]
+
+
+async def test_a_client_that_vanishes_leaves_the_items_that_were_done_and_no_response() -> None:
+    class Leaving(Sink):
+        async def send(self, events: list[r.Event]) -> None:
+            await super().send(events)
+            if any(isinstance(event, r.ItemDone) for event in events):
+                raise ConnectionResetError
+
+    store, sink = MemoryStore(), Leaving()
+    async with staged(Answer(reasoning("Hm."), text("One."), hold_after=3), store=store) as on:
+        with pytest.raises(ConnectionResetError):
+            await on.run(sink)
+        stats = await store.stats()
+        assert (stats.items, stats.responses) == (1, 0)
+        (done,) = [event.item.id for event in sink.events if isinstance(event, r.ItemDone)]
+        assert [item["type"] for item in await history(on.memory, input=[reference(done)])] == [
+            "reasoning"
+        ]
+
+
+async def test_store_false_writes_nothing() -> None:
+    store = TroubledStore()
+    async with staged(Answer(reasoning("Hm."), text("One.")), store=store) as on:
+        response = await on.run(store=False)
+    assert response.store is False and store.asked == []
+
+
+async def test_without_a_store_nothing_is_said_to_be_stored() -> None:
+    async with staged(text("One.")) as on:
+        response = await on.run(store=True)
+        assert response.store is False
+        with pytest.raises(TurnError, match="without a store") as raised:
+            await on.run(previous_response_id=response.id)
+    assert raised.value.kind is Kind.UNKNOWN_REFERENCE
+
+
+# ---------------------------------------------------------------- a store in trouble
+
+
+@pytest.mark.parametrize("trouble", ["fails", "hangs"])
+async def test_a_turn_goes_on_when_nothing_can_be_stored_and_it_is_said_once(
+    trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At most once does a turn wait for a store, however many items it has."""
+    store = TroubledStore(**{trouble: WRITES})
+    answer = Answer(reasoning("Hm."), text("One."), call("f", "{}"), call("f", '{"a":1}'))
+    async with staged(answer, answer, store=store, timeout_s=0.1) as on:
+        began = asyncio.get_running_loop().time()
+        for _ in range(2):
+            assert (await on.run(tools=[TOOL])).status == "completed"
+        took = asyncio.get_running_loop().time() - began
+    assert len([rec for rec in caplog.records if "the store failed" in rec.getMessage()]) == 1
+    assert len(store.written) == 1 or trouble == "fails"
+    assert took < 5
+
+
+async def test_a_turn_waits_in_vain_only_once_however_long_it_lasts() -> None:
+    store, moments = TroubledStore(hangs=WRITES), count(0, 2 * PAUSE_S)
+    answer = Answer(reasoning("Hm."), text("One."), call("f", "{}"))
+    async with staged(answer, store=store, timeout_s=0.05, clock=lambda: next(moments)) as on:
+        await on.run(tools=[TOOL])
+    assert len(store.written) == 1
+
+
+async def test_a_store_that_fails_at_once_is_asked_again_at_once() -> None:
+    """One record that is too large for it must not cost the memory of everybody else."""
+    store = TroubledStore(fails=("put_response",))
+    async with staged(text("One."), text("Two."), store=store) as on:
+        await on.run()
+        store.fails.clear()
+        kept = await on.run()
+        assert (await on.memory.response("", kept.id)).id == kept.id
+
+
+async def test_a_store_that_hung_is_asked_again_after_a_pause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = TroubledStore(hangs=WRITES), Clock()
+    async with staged(*[text("Hi.")] * 4, store=store, timeout_s=0.05, clock=clock) as on:
+        await on.run()
+        store.hangs.clear()
+        before = len(store.asked)
+        await on.run()
+        assert len(store.asked) == before
+        clock.now += PAUSE_S
+        kept = await on.run()
+        assert (await on.memory.response("", kept.id)).id == kept.id
+        store.fails = {"put_response"}
+        await on.run()
+    assert len([rec for rec in caplog.records if "the store failed" in rec.getMessage()]) == 2
+
+
+async def test_turns_at_the_same_time_report_a_store_that_hangs_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = TroubledStore(hangs=WRITES)
+    async with staged(*[text("Hi.")] * 5, store=store, timeout_s=0.1) as on:
+        await asyncio.gather(*[on.run() for _ in range(5)])
+    assert len([rec for rec in caplog.records if "did not answer" in rec.getMessage()]) == 1
+
+
+async def test_a_store_that_takes_its_time_to_fail_is_left_alone_too() -> None:
+    clock = Clock()
+
+    class Slow(MemoryStore):
+        tries = 0
+
+        async def put_items(self, *_: Any) -> None:
+            clock.now += 0.9
+            self.tries += 1
+            raise StoreError("no route to host")
+
+        put_response = put_items
+
+    store = Slow()
+    answer = Answer(reasoning("Hm."), text("One."))
+    async with staged(answer, answer, store=store, clock=clock) as on:
+        await on.run()
+        await on.run()
+    assert store.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "method"),
+    [
+        ({"previous_response_id": "resp_1"}, "get_chain"),
+        ({"conversation": "conv_1"}, "get_conversation"),
+        ({"conversation": "conv_1"}, "conversation_items"),
+        ({"input": [reference("msg_1")]}, "get_items"),
+        (
+            {"input": [{"type": "function_call_output", "call_id": "c1", "output": "x"}]},
+            "get_calls",
+        ),
+    ],
+    ids=["chain", "conversation", "its items", "items", "calls"],
+)
+@pytest.mark.parametrize("trouble", ["fails", "hangs"])
+async def test_a_turn_that_needs_the_store_fails_in_words(
+    named: JSON, method: str, trouble: str
+) -> None:
+    store = TroubledStore(**{trouble: (method,)})
+    await store.put_conversation("", StoredConversation("conv_1", 1))
+    async with staged(store=store, timeout_s=0.05) as on:
+        with pytest.raises(TurnError, match="store") as raised:
+            await on.run(**named)
+        assert on.provider.requests == []
+    assert raised.value.kind is Kind.STORE_FAILED
+    why = {"fails": DISK_FULL, "hangs": "did not answer within 0.05 s"}[trouble]
+    assert why in raised.value.message
+    # A pause is for those who do not need it.
+    assert store.asked[-1] == method
+
+
+async def test_a_turn_on_a_conversation_is_added_even_while_others_leave_the_store_alone() -> None:
+    store = TroubledStore(hangs=("put_items", "put_response"))
+    await store.put_conversation("", StoredConversation("conv_1", 1))
+    async with staged(text("One."), text("Two."), store=store, timeout_s=0.05) as on:
+        await on.run()
+        await on.run(conversation="conv_1")
+        assert len(await history(on.memory, conversation="conv_1")) == 2
+
+
+async def test_deleting_can_be_tried_again_when_the_store_failed_on_the_way() -> None:
+    store = TroubledStore()
+    async with staged(text("One."), store=store) as on:
+        kept = await on.run()
+        for method in ("delete_items", "delete_response"):
+            store.fails = {method}
+            with pytest.raises(TurnError, match=DISK_FULL):
+                await on.memory.forget_response("", kept.id)
+        store.fails.clear()
+        await on.memory.forget_response("", kept.id)
+    stats = await store.stats()
+    assert (stats.items, stats.responses) == (0, 0)
+
+
+# ---------------------------------------------------------------- damage
+
+DAMAGED = [b"", b"{", b"\xff\xfe", b"5", b"null", b'{"output":5}', b'{"output":[5]}', b'["x"]']
+
+
+@pytest.mark.parametrize("data", DAMAGED, ids=repr)
+async def test_a_damaged_chain_is_a_sentence(data: bytes) -> None:
+    store = MemoryStore()
+    good: JSON = {"body": b'{"output":[]}', "input": b"[]"}
+    for place in ("body", "input"):
+        record = StoredResponse(id=f"resp_{place}", created_at=1, **{**good, place: data})
+        await store.put_response("", record)
+        with pytest.raises(TurnError, match=f"'resp_{place}' in a form that nobody") as raised:
+            await history(Memory(store), previous_response_id=f"resp_{place}")
+        assert raised.value.kind is Kind.STORE_FAILED
+
+
+@pytest.mark.parametrize(
+    "data", [*DAMAGED, b'{"item":5}', b'{"item":{},"led_by":[5]}', b"[" * 9999], ids=lambda d: d[:9]
+)
+async def test_a_damaged_item_is_a_sentence(data: bytes) -> None:
+    store = MemoryStore()
+    await store.put_items("", [StoredItem("fc_1", data, "c1")])
+    output = {"type": "function_call_output", "call_id": "c1", "output": "x"}
+    for items in ([reference("fc_1")], [output]):
+        with pytest.raises(TurnError, match="nobody can read") as raised:
+            await history(Memory(store), input=items)
+        assert raised.value.kind is Kind.STORE_FAILED
+
+
+@pytest.mark.parametrize("data", DAMAGED, ids=repr)
+async def test_what_is_damaged_can_be_deleted(data: bytes) -> None:
+    store = MemoryStore()
+    await store.put_response("", StoredResponse(id="resp_1", created_at=1, body=data))
+    await Memory(store).forget_response("", "resp_1")
+    assert await store.get_response("", "resp_1") is None
+
+
+def test_what_is_readable_is_read() -> None:
+    assert readable(b'{"a":[1]}', dict[str, list[int]], "it") == {"a": [1]}
+
+
+# ---------------------------------------------------------------- owners
+
+
+async def test_owners_do_not_share_anything() -> None:
+    """What one stored cannot be found by another, whatever it is asked by."""
+    store = MemoryStore()
+    await store.put_conversation("mine", StoredConversation("conv_1", 1))
+    async with staged(Answer(text("One."), call("f", "{}")), store=store) as on:
+        response = await on.run(caller=MINE, tools=[TOOL], conversation="conv_1")
+        said, called = response.output
+        output = {"type": "function_call_output", "call_id": called.call_id, "output": "x"}
+        for named, kind in [
+            ({"previous_response_id": response.id}, Kind.UNKNOWN_REFERENCE),
+            ({"conversation": "conv_1"}, Kind.NOT_FOUND),
+            ({"input": [reference(said.id)]}, Kind.UNKNOWN_REFERENCE),
+        ]:
+            for caller in (YOURS, ANYBODY):
+                with pytest.raises(TurnError) as raised:
+                    await history(on.memory, caller, **named)
+                assert raised.value.kind is kind
+            assert await history(on.memory, MINE, **named)
+        assert await history(on.memory, YOURS, input=[output]) == [output]
+        assert len(await history(on.memory, MINE, input=[output])) == 2
+        for ask_for in (on.memory.response, on.memory.forget_response):
+            with pytest.raises(TurnError) as raised:
+                await ask_for("yours", response.id)
+            assert raised.value.kind is Kind.NOT_FOUND
+
+
+@pytest.mark.parametrize("owner", ["a/b", "a:b", "ä\x00", "x" * 5000])
+@pytest.mark.parametrize("id", ["resp/1", "a:b", "漢 \x00", "..", "x" * 5000, "{}"])
+async def test_odd_names_are_names(owner: str, id: str) -> None:
+    store = MemoryStore()
+    await store.put_response(owner, StoredResponse(id=id, created_at=1, body=b'{"output":[]}'))
+    await store.put_items(owner, [StoredItem(id, b'{"item":{"id":"x","type":"message"}}')])
+    memory = Memory(store)
+    assert await history(memory, Caller(owner), previous_response_id=id) == []
+    assert len(await history(memory, Caller(owner), input=[reference(id)])) == 1
+    with pytest.raises(TurnError, match="not found") as raised:
+        await history(memory, Caller(owner), previous_response_id=id + "?")
+    assert len(raised.value.message) < 400
+
+
+# ---------------------------------------------------------------- chains
+
+
+async def test_two_continuations_at_the_same_time_do_not_see_each_other() -> None:
+    store = MemoryStore()
+    async with staged(
+        text("One."), Answer(text("A."), hold_after=1), text("B."), text("on"), store=store
+    ) as on:
+        first = (await on.run()).id
+        async with asyncio.TaskGroup() as both:
+            left = both.create_task(on.run(input="a", previous_response_id=first))
+            await on.provider.request(2)
+            await both.create_task(on.run(input="b", previous_response_id=first))
+            on.provider.release(2)
+        await on.run(input="c", previous_response_id=left.result().id)
+        assert on.said(3) == ["Hi", "One.", "b"]
+        assert on.said(4) == ["Hi", "One.", "a", "A.", "c"]
+
+
+async def test_a_chain_of_ten_thousand_links_is_continued_in_time() -> None:
+    store = MemoryStore()
+    for n in range(10_000):
+        body = {"output": [message(f"answer {n}", role="assistant", id=f"msg_{n}")]}
+        await store.put_response(
+            "",
+            StoredResponse(
+                id=f"resp_{n}",
+                created_at=1,
+                body=msgspec.json.encode(body),
+                input=msgspec.json.encode([message(f"question {n}")]),
+                parent=f"resp_{n - 1}" if n else "",
+            ),
+        )
+    async with asyncio.timeout(10):
+        items = await history(Memory(store), previous_response_id="resp_9999")
+    assert len(items) == 20_000
+    assert [item["content"] for item in items[-2:]] == ["question 9999", "answer 9999"]
+
+
+async def test_a_chain_that_goes_in_circles_is_a_sentence() -> None:
+    store = MemoryStore()
+    for id, parent in [("a", "b"), ("b", "a")]:
+        record = StoredResponse(id=id, created_at=1, body=b'{"output":[]}', parent=parent)
+        await store.put_response("", record)
+    with pytest.raises(TurnError, match="store") as raised:
+        await history(Memory(store), previous_response_id="a")
+    assert raised.value.kind is Kind.STORE_FAILED
+
+
+async def test_a_chain_begins_anew_behind_a_compaction() -> None:
+    store = MemoryStore()
+    async with staged(text("One."), text("All of it."), text("Two."), store=store) as on:
+        first = await on.run(input="Long ago.")
+        trigger = [{"type": "compaction_trigger"}]
+        compacted = await on.run(input=trigger, previous_response_id=first.id)
+        assert [type(item) for item in compacted.output] == [r.CompactionItem]
+        await on.run(input="And now?", previous_response_id=compacted.id)
+        (summary, question) = on.messages(3)
+        assert "All of it." in str(summary["content"]) and question["content"] == "And now?"
+        by_reference = [reference(compacted.output[0].id), message("And now?")]
+        assert (await history(on.memory, input=by_reference))[0]["type"] == "compaction"
+
+
+async def test_what_is_no_longer_stored_is_said_with_the_code_that_clients_act_on_f67() -> None:
+    """Codex sends everything again on it."""
+    async with staged(text("One."), text("Two."), store=MemoryStore()) as on:
+        first = await on.run()
+        second = await on.run(previous_response_id=first.id)
+        await on.memory.forget_response("", first.id)
+        with pytest.raises(TurnError, match="no longer stored") as raised:
+            await on.run(previous_response_id=second.id)
+        assert raised.value.kind.code == "previous_response_not_found"
+        with pytest.raises(TurnError, match="not found") as raised:
+            await on.run(previous_response_id="resp_of_another_life")
+    assert raised.value.kind.code == "previous_response_not_found"
+
+
+# ---------------------------------------------------------------- reasoning comes back
+
+FIELDS = pytest.mark.parametrize(
+    ("profile", "field"), [("cerebras", "reasoning"), ("deepseek", "reasoning_content")]
+)
+TWO_STEPS = (
+    Answer(reasoning("I look."), call("f", "{}"), call("f", '{"a":1}')),
+    Answer(reasoning("I look again."), text("So."), call("f", '{"b":2}')),
+    text("Done."),
+)
+
+
+def outputs(response: r.Response) -> list[JSON]:
+    return [
+        {"type": "function_call_output", "call_id": item.call_id, "output": "ok"}
+        for item in response.output
+        if isinstance(item, r.FunctionCall)
+    ]
+
+
+def assert_reasoning_is_back(on: Stage, field: str) -> None:
+    said = [one for one in on.messages(3) if one["role"] == "assistant"]
+    assert [one.get(field) for one in said] == ["I look.", "I look again."]
+    assert [len(one["tool_calls"]) for one in said] == [2, 1]
+    assert [one["role"] for one in on.messages(3)] == [
+        *("user", "assistant", "tool", "tool"),
+        *("assistant", "tool"),
+    ]
+
+
+@FIELDS
+async def test_outputs_with_a_previous_response_id_bring_reasoning_back(
+    profile: str, field: str
+) -> None:
+    """F8, F20: nobody asked for encrypted_content."""
+    async with staged(*TWO_STEPS, store=MemoryStore(), profile=profile) as on:
+        one = await on.run(tools=[TOOL])
+        assert one.output[0].encrypted_content is msgspec.UNSET
+        two = await on.run(tools=[TOOL], input=outputs(one), previous_response_id=one.id)
+        await on.run(tools=[TOOL], input=outputs(two), previous_response_id=two.id)
+        assert_reasoning_is_back(on, field)
+
+
+@FIELDS
+@pytest.mark.parametrize("with_reasoning", [True, False], ids=["all", "calls only"])
+async def test_references_bring_reasoning_back_also_after_a_restart(
+    profile: str, field: str, with_reasoning: bool
+) -> None:
+    """F15, F16: as the AI SDK sends them; the store is what survives."""
+    store, items = MemoryStore(), [message("Hi")]
+    for number in range(3):
+        async with staged(*TWO_STEPS[number : number + 1], store=store, profile=profile) as on:
+            response = await on.run(tools=[TOOL], input=list(items))
+            if number == 2:
+                on.provider.requests[0:0] = [on.provider.requests[0]] * 2
+                assert_reasoning_is_back(on, field)
+            items += [
+                reference(item.id)
+                for item in response.output
+                if with_reasoning or not isinstance(item, r.ReasoningItem)
+            ]
+            items += outputs(response)
+
+
+@FIELDS
+async def test_outputs_alone_bring_their_calls_and_reasoning_back(profile: str, field: str) -> None:
+    """F16, F20."""
+    step = Answer(reasoning("I look."), call("f", "{}"))
+    async with staged(step, text("Done."), store=MemoryStore(), profile=profile) as on:
+        one = await on.run(tools=[TOOL])
+        await on.run(tools=[TOOL], input=[message("Hi"), *outputs(one)])
+        _, assistant, output = on.messages(2)
+        assert (assistant[field], len(assistant["tool_calls"])) == ("I look.", 1)
+        assert output["role"] == "tool"
+
+
+@FIELDS
+async def test_what_a_connection_remembers_brings_reasoning_back(profile: str, field: str) -> None:
+    """Nothing is stored, and nothing was asked for."""
+    caller = Caller("mine", Nearby())
+    async with staged(*TWO_STEPS, profile=profile) as on:
+        one = await on.run(caller=caller, tools=[TOOL], store=False)
+        assert one.output[0].encrypted_content is msgspec.UNSET
+        more = {"caller": caller, "tools": [TOOL], "store": False}
+        two = await on.run(input=outputs(one), previous_response_id=one.id, **more)
+        await on.run(input=outputs(two), previous_response_id=two.id, **more)
+        assert_reasoning_is_back(on, field)
+
+
+@pytest.mark.parametrize("kept_by", ["connection", "conversation", "store"])
+async def test_what_only_a_seal_can_carry_comes_back_although_nobody_asked_for_it(
+    kept_by: str,
+) -> None:
+    """Gemini's signatures: without them it refuses the next request."""
+    signature = {"google": {"thought_signature": "c2lnbmVk"}}
+    delta = call_delta("{}", "f", index=0, id="c1", type="function", extra_content=signature)
+    store = MemoryStore()
+    await store.put_conversation("mine", StoredConversation("conv_1", 1))
+    caller = Caller("mine", Nearby() if kept_by == "connection" else None)
+    more: JSON = {"caller": caller, "tools": [TOOL], "store": kept_by == "store"}
+    if kept_by == "conversation":
+        more["conversation"] = "conv_1"
+    script = [raw_chunks([chunk(delta), chunk({}, "tool_calls")]), text("Done.")]
+    async with staged(*script, store=store, profile="gemini") as on:
+        one = await on.run(**more)
+        assert "c2lnbmVk" not in str(one) and "anyturn1" not in str(one)
+        if kept_by != "conversation":
+            more["previous_response_id"] = one.id
+        await on.run(input=outputs(one), **more)
+        (called,) = on.messages(2)[1]["tool_calls"]
+    assert called["extra_content"] == signature
+
+
+# ---------------------------------------------------------------- what a connection remembers
+
+
+def test_a_connection_remembers_the_last_histories_only() -> None:
+    nearby = Nearby()
+    for n in range(Nearby.MOST + 2):
+        nearby.put(f"resp_{n}", [message(str(n))])
+    found = [n for n in range(Nearby.MOST + 2) if nearby.get(f"resp_{n}") is not None]
+    assert found == list(range(2, Nearby.MOST + 2))
+
+
+def test_a_connection_remembers_no_more_bytes_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nearby, "MAX_BYTES", 1000)
+    nearby = Nearby()
+    for n in range(3):
+        nearby.put(f"resp_{n}", [message("x" * 400)])
+    assert nearby.get("resp_0") is None
+    assert nearby.get("resp_1") is not None and nearby.get("resp_2") is not None
+    nearby.put("resp_3", [message("x" * 1000)])
+    assert not any(nearby.get(f"resp_{n}") for n in range(4))
+    # What was forgotten does not count.
+    nearby.put("resp_4", [message("x" * 900)])
+    assert nearby.get("resp_4") is not None
+
+
+def test_a_history_that_is_put_again_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nearby, "MAX_BYTES", 1000)
+    nearby = Nearby()
+    for _ in range(5):
+        nearby.put("resp_1", [message("x" * 700)])
+    assert nearby.get("resp_1") is not None
+    nearby.forget("resp_1")
+    nearby.forget("resp_1")
+    assert nearby.get("resp_1") is None
+
+
+async def test_one_connection_does_not_know_what_another_remembers() -> None:
+    async with staged(text("One."), text("Two.")) as on:
+        here, there = Caller("mine", Nearby()), Caller("mine", Nearby())
+        one = await on.run(caller=here, store=False)
+        assert len(await history(on.memory, here, previous_response_id=one.id)) == 2
+        with pytest.raises(TurnError) as raised:
+            await history(on.memory, there, previous_response_id=one.id)
+        assert raised.value.kind is Kind.UNKNOWN_REFERENCE
+
+
+async def test_a_connection_begins_anew_behind_a_compaction() -> None:
+    caller = Caller("mine", Nearby())
+    async with staged(text("All of it.")) as on:
+        trigger = [message("Long ago."), {"type": "compaction_trigger"}]
+        compacted = await on.run(caller=caller, store=False, input=trigger)
+        (item,) = await history(on.memory, caller, previous_response_id=compacted.id)
+        assert item["type"] == "compaction"
+
+
+# ---------------------------------------------------------------- the forms that are stored
+
+
+def test_no_two_stored_items_have_one_id() -> None:
+    before = [message("a", id="msg_1"), {"type": "message", "id": 5}]
+    items = [message("b", id="msg_1"), message("c", id="msg_2"), message("d", id="msg_2"), "junk"]
+    stored = stored_form(items, before)
+    assert [item["content"][0]["text"] for item in stored] == ["b", "c", "d"]
+    ids = [item["id"] for item in stored]
+    assert ids[1] == "msg_2" and len({*ids, "msg_1"}) == 4
+    assert all(id.startswith("msg_") for id in ids)
+
+
+def test_an_item_of_a_conversation_is_found_by_its_call_id_if_it_has_one() -> None:
+    items = [{"id": "a", "call_id": "c1"}, {"id": "b", "call_id": 5}, {"id": "c"}]
+    assert [item.call_id for item in conversation_items(items)] == ["c1", "", ""]
+
+
+async def test_a_record_holds_what_the_request_added_and_what_it_continues() -> None:
+    store = MemoryStore()
+    async with staged(text("One."), text("Two."), store=store) as on:
+        first = await on.run()
+        second = await on.run(input="More.", previous_response_id=first.id)
+        stored = await on.memory.response("", second.id)
+    (added,) = msgspec.json.decode(stored.input)
+    assert added["content"] == [{"type": "input_text", "text": "More."}]
+    assert (stored.parent, stored.conversation, stored.events) == (first.id, "", b"")
