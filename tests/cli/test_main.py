@@ -47,7 +47,7 @@ def test_the_version_is_printed(run: Run) -> None:
 def test_the_help_names_every_verb(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert (code, err) == (0, "")
-    for verb in ("serve", "codex", "demo", "keys", "providers"):
+    for verb in ("serve", "codex", "demo", "check", "keys", "providers"):
         assert verb in out
 
 

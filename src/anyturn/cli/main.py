@@ -10,7 +10,7 @@ from rich.markup import escape
 
 import anyturn
 from anyturn.auth.key_file import KeysError
-from anyturn.cli import codex, demo, keys, providers, serve, store
+from anyturn.cli import check, codex, demo, keys, providers, serve, store
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
 from anyturn.server.lifecycle import CannotListen
@@ -29,6 +29,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
     codex.codex
 )
 app.command()(demo.demo)
+app.command()(check.check)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")
