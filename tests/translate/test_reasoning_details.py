@@ -223,6 +223,17 @@ blocks = st.lists(st.one_of(BLOCKS), min_size=1, max_size=5, unique_by=_identity
 _WORDS = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
 
 
+def test_what_comes_behind_a_signature_is_of_the_next_block_even_if_it_is_empty() -> None:
+    first = {"type": "reasoning.text", "text": "0"}
+    form = {"type": "reasoning.text", "format": "anthropic-claude-v1"}
+    pieces = [first, {"type": "reasoning.text", "signature": "b"}, {**form, "text": ""}]
+    more = [{**form, "text": "1"}, {**form, "signature": "a"}]
+    assert merged(pieces, more) == [
+        {**first, "signature": "b"},
+        {**form, "text": "1", "signature": "a"},
+    ]
+
+
 @given(blocks, st.data())
 def test_every_split_of_the_details_is_put_together_again_q18(
     details: list[JSON], data: st.DataObject

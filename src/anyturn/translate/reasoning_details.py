@@ -118,7 +118,7 @@ class _Block:
             return bool(piece.get("id") and self._members.get("id"))
         if not self._is_same(piece, ("signature",)):
             return False
-        return not (self._is_closed and piece.get(self._member) and not piece.get("signature"))
+        return not self._is_closed or bool(piece.get("signature"))
 
     def add(self, piece: Detail) -> None:
         """Take a piece that goes on with this block."""
