@@ -84,7 +84,8 @@ def _number(value: float | None) -> str:
 def _target(row: Row, slack: float) -> str:
     if row.target is None:
         return ""
-    return f"≤ {'relay + ' if row.judged == 'difference' else ''}{row.target * slack:,g}"
+    before = {"difference": "relay + ", "value": "", "ratio": ""}[row.judged]
+    return f"≤ {before}{row.target * slack:,g}{'×' if row.judged == 'ratio' else ''}"
 
 
 def remarks(rows: list[Row]) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -43,14 +44,24 @@ class Subject(msgspec.Struct):
     target: Target
 
     def run(
-        self, script: Script, *, connections: int = 1, turns: int = 1, timeout: float = 60
+        self,
+        script: Script,
+        *,
+        connections: int = 1,
+        turns: int = 1,
+        timeout: float = 60,
+        settle_s: float = 0.0,
     ) -> tuple[int, Sample]:
-        """Drive it and return the CPU nanoseconds that this cost, and what was seen."""
+        """Drive it and return the CPU nanoseconds that this cost, and what was seen.
+
+        Work that goes on behind the last answer is waited for, and counted, for `settle_s`.
+        """
         with self._explained():
             before = cpu_ns(self.server.pid)
             recording = drive(
                 self.target, script, connections=connections, turns=turns, timeout=timeout
             )
+            time.sleep(settle_s)
             cost = cpu_ns(self.server.pid) - before
             return cost, verify(self.target.api, script, recording)
 
@@ -103,12 +114,15 @@ class Rig(contextlib.ExitStack):
             yield relay
 
     @contextlib.contextmanager
-    def fresh_gateway(self) -> Iterator[Subject]:
-        """Start another gateway, away from any configuration file."""
+    def fresh_gateway(self, *, records: bool = False) -> Iterator[Subject]:
+        """Start another gateway, away from any configuration file; it may record its turns."""
         with (
             tempfile.TemporaryDirectory() as empty,
             Server(
-                gateway_command(self.provider.url),
+                [
+                    *gateway_command(self.provider.url),
+                    *(("--capture", f"{empty}/captures") if records else ()),
+                ],
                 env=gateway_environment(),
                 cwd=Path(empty),
                 ignore=[self.provider.port],

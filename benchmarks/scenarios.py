@@ -14,7 +14,7 @@ from process import resident_bytes
 from rig import Rig, Subject
 from stub_provider import Script
 
-Judged = Literal["value", "difference"]
+Judged = Literal["value", "difference", "ratio"]
 Verdict = Literal["", "ok", "missed", "broken"]
 
 
@@ -22,9 +22,9 @@ class Row(msgspec.Struct, kw_only=True):
     """One line of the table. `relay` and `gateway` hold one value per round, in `unit`.
 
     count: events, requests or streams behind one value. judged: what the target speaks of, the
-    gateway's median or its distance from the relay's. added_p50 and added_p99: what the gateway
-    adds to the way from provider to client, in microseconds. caught_up: share of deltas that the
-    provider wrote late and close together. problem: why there are no values.
+    gateway's median, its distance from the relay's, or its ratio to it. added_p50 and added_p99:
+    what the gateway adds to the way from provider to client, in microseconds. caught_up: share of
+    deltas that the provider wrote late and close together. problem: why there are no values.
     """
 
     name: str
@@ -56,6 +56,8 @@ class Row(msgspec.Struct, kw_only=True):
 
     @property
     def judged_value(self) -> float | None:
+        if self.judged == "ratio":
+            return self.ratio
         gateway = self.gateway_median
         if self.judged == "difference" and gateway is not None:
             return gateway - (self.relay_median or 0.0)
@@ -151,6 +153,40 @@ def _added(relay: Sample, gateway: Sample) -> tuple[float, float]:
         for share in (0.5, 0.99)
     )
     return p50, p99
+
+
+class Recording(Scenario, frozen=True, kw_only=True):
+    """What recording adds to the CPU of a stream: a gateway that records beside one that does not.
+
+    The first stands in the column of the gateway, the second in that of the relay.
+    """
+
+    unit: str = "µs/event"
+    judged: Judged = "ratio"
+    script: Script
+    quick_n: int = 0
+    connections: int = 1
+    turns: int = 1
+
+    def measure(self, rig: Rig) -> list[Row]:
+        script = self.script
+        if rig.quick and self.quick_n:
+            script = msgspec.structs.replace(script, n=self.quick_n)
+        row = self.row()
+        with rig.fresh_gateway() as plain, rig.fresh_gateway(records=True) as recording:
+            for number in range(rig.rounds):
+                pair = [(plain, row.relay), (recording, row.gateway)]
+                for subject, values in pair if number % 2 else reversed(pair):
+                    row.count = self._measure(subject, script, values)
+        return [row]
+
+    def _measure(self, subject: Subject, script: Script, values: list[float]) -> int:
+        # The recorder writes up to a quarter of a second later.
+        cost, sample = subject.run(
+            script, connections=self.connections, turns=self.turns, settle_s=0.6
+        )
+        values.append(microseconds_each(subject, cost, sample.events))
+        return sample.events
 
 
 class FirstEvent(Scenario, frozen=True, kw_only=True):
@@ -308,6 +344,22 @@ SCENARIOS: tuple[Scenario, ...] = (
         connections=100,
         turns=100,
         target=90,
+    ),
+    Recording(
+        name="record",
+        title="1 stream at 3,000 events/s, recorded or not",
+        script=Script(n=9000, rate=3000),
+        quick_n=3000,
+        target=1.05,
+    ),
+    Recording(
+        name="record100",
+        title="100 streams at 100 events/s, recorded or not",
+        script=Script(n=300, rate=100),
+        quick_n=100,
+        connections=100,
+        turns=100,
+        target=1.05,
     ),
     FirstEvent(name="first", title="first event after the provider's, p50", turns=40, target=5),
     # The gateway's own limit for a request: a turn of Codex waits seconds, not milliseconds.

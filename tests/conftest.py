@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from anyturn.codex.launch import CODEX_VERSION
+from support.recorded import real_capture as real_capture
+from support.recorded import recorded_folder as recorded_folder
 from support.redis_server import LEFT_OUT as _NO_REDIS
 from support.redis_server import _shared_redis as _shared_redis
 from support.redis_server import new_redis as new_redis

@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "translate": {"errors", "wire"},
     # The checker knows no translator: otherwise they would share their mistakes.
     "conformance": {"errors", "wire"},
+    # It judges what the translator did: it must not share its mistakes.
+    "capture": {"errors", "wire"},
     # The adapters know the core, and not each other.
     "providers": {"errors", "wire"},
     "upstream": _CORE,
@@ -34,20 +36,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "routing": {*_CORE, "providers", "config"},
     "memory": {*_CORE, "store"},
     "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
+    "capture_files": {"capture"},
+    "recorder": {"errors", "wire", "capture", "capture_files", "config", "gateway"},
     "background": {*_CORE, "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "server": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex"),
+        *("background", "codex", "recorder"),
     },
+    "replay": {"errors", "wire", "capture", "capture_files"},
     # Users test their own programs with it: it brings no gateway along.
     "testing": {"errors", "wire"},
     "cli": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "probe", "server", "conformance"),
+        *("capture", "capture_files", "recorder", "replay"),
     },
 }
 # The demo plays against the scripted provider.
@@ -78,6 +84,7 @@ TESTED_ELSEWHERE = {
         ),
         "conformance/test_rules.py",
     ),
+    "cli/captures_view.py": "cli/test_captures.py",
     # Scripts of the store: data to Python.
     "store/redis_scripts.py": "store/test_redis.py",
     # The interface, and the parts of the SQLite store that only its methods reach.
@@ -170,7 +177,7 @@ def test_the_contract_has_a_row_for_every_unit_and_no_circle() -> None:
 def test_the_core_does_no_io() -> None:
     faults = []
     for file, name in NAMES.items():
-        if unit_of(file) in _CORE | {"conformance"}:
+        if unit_of(file) in {*_CORE, "conformance", "capture"}:
             wrong = {module for module in imports(file) if {module, module.split(".")[0]} & IMPURE}
             faults += [f"{name} imports {module}" for module in sorted(wrong)]
     assert not faults, listed(faults)

@@ -42,6 +42,10 @@ OTHER = {
     "auth": "required",
     "keys_file": "some-keys.json",
     "allow_anyone": "true",
+    "capture": "some-captures",
+    "capture_max_turns": "7",
+    "capture_max_bytes": "1000",
+    "capture_max_days": "0.5",
     "cors_origins": "https://app.example.org, http://localhost:3000",
 }
 

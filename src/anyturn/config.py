@@ -179,7 +179,7 @@ class Settings:
 
     `sources` maps every option to `default`, the file's name, `ANYTURN_…` or `--…`; `aliases` and
     `providers` are the file's [models] and [providers.NAME]. `keys_path` is where the clients' keys
-    are, None where nothing says so. No key is in here.
+    are, `capture_path` where turns are recorded, None where nothing says so. No key is in here.
     """
 
     host: str = option(
@@ -291,6 +291,14 @@ class Settings:
         "Most bytes of the store (1 GiB; in memory 64 MiB unless set); the oldest go first.",
         low=500_000,
     )
+    capture: str = option(
+        "", "Folder to record every turn in; nothing is recorded without it.", on_command_line=True
+    )
+    capture_max_turns: int = option(1000, "Recorded turns to keep.", low=1)
+    capture_max_bytes: int = option(
+        512 * 1024 * 1024, "Bytes of recorded turns to keep (512 MiB).", low=1
+    )
+    capture_max_days: float = option(30.0, "Days to keep recorded turns.", low=0.01)
     store_timeout_s: float = option(2.0, "Seconds that one answer of the store may take.", low=0.01)
 
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -299,6 +307,7 @@ class Settings:
     providers: dict[str, Profile] = dataclasses.field(default_factory=dict, repr=False)
     config_file: Path | None = None
     keys_path: Path | None = None
+    capture_path: Path | None = None
 
 
 def _declared_options() -> Iterator[Option]:
@@ -382,6 +391,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
         providers=profiles,
         config_file=file.path if file else None,
         keys_path=_keys_path(values.get("keys_file", ""), environ, cwd),
+        capture_path=cwd / values["capture"] if values.get("capture") else None,
     )
 
 

@@ -64,6 +64,9 @@ class Tap(Protocol):
     def events(self, turn: Turn, events: list[r.Event]) -> None:
         """The client is about to get these events."""
 
+    def ended(self, turn: Turn) -> None:
+        """The turn is over, whatever became of it: `turn.machine` says what."""
+
 
 class Turn(msgspec.Struct):
     """One request with its whole answer, as far as it has come."""
@@ -143,6 +146,8 @@ class Gateway:
             await self._deliver(turn, sink, turn.machine.fail(error))
         finally:
             self._report(turn)
+            for tap in self._taps:
+                tap.ended(turn)
         if turn.machine.error is not None and not sink.accepts(turn.machine.error):
             raise turn.machine.error
         assert turn.machine.terminal is not None

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -88,6 +88,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     owner: str = ""
     nearby: Nearby | None = None
+    headers: Mapping[str, str] = {}
+    """What the client sent along, for recordings; keys included."""
 
 
 ANYBODY = Caller()

@@ -89,6 +89,9 @@ class Probing:
     def events(self, turn: Turn, events: list[r.Event]) -> None:
         """The client's side is not needed."""
 
+    def ended(self, turn: Turn) -> None:
+        """The response says how."""
+
 
 async def probe_text(probing: Probing) -> Finding:
     """A plain answer, and whether tokens are counted."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from anyturn.capture.explain import explain
+from anyturn.capture_files import capture_paths, read_file
 from anyturn.cli.demo import program_name
 
 GREETING = "Hello from a tool call that really ran ✔"
@@ -27,8 +29,12 @@ async def test_the_demo_runs_the_real_codex(start, home, workspace, codex_binary
     assert (ended.code, ended.stderr) == (0, "")
     assert "the Codex CLI." in ended.stdout
     shows_the_whole_way(ended.stdout)
-    assert list(workspace.iterdir()) == []
     assert not (home / ".codex").exists()
+    assert [one.name for one in workspace.iterdir()] == [".anyturn"]
+    assert "The turns are recorded in .anyturn/captures" in ended.stdout
+    first, second = (read_file(path) for path in capture_paths(workspace / ".anyturn/captures"))
+    assert first.head.client == "codex_exec"
+    assert explain(first, [second]).summary.endswith("The output of 1 came back.")
 
 
 async def test_the_demo_runs_without_codex(start, workspace, path_without_codex):
@@ -37,7 +43,29 @@ async def test_the_demo_runs_without_codex(start, workspace, path_without_codex)
     assert (ended.code, ended.stderr) == (0, "")
     assert "the Codex CLI is not installed here" in ended.stdout
     shows_the_whole_way(ended.stdout)
+
+
+async def test_the_demo_records_nothing_where_nothing_is_wanted(
+    start, workspace, path_without_codex
+):
+    anyturn = await start("demo", "--no-capture", environ={"PATH": path_without_codex})
+    ended = await anyturn.ended()
+    assert (ended.code, ended.stderr) == (0, "")
     assert list(workspace.iterdir()) == []
+
+
+async def test_the_demo_goes_on_where_it_cannot_record(start, workspace, path_without_codex):
+    (workspace / ".anyturn").write_text("in the way")
+    ended = await (await start("demo", environ={"PATH": path_without_codex})).ended()
+    assert ended.code == 0
+    assert "Nothing will be recorded." in ended.stderr
+
+
+async def test_the_demo_replays_a_session(start, path_without_codex):
+    anyturn = await start("demo", "--replay", environ={"PATH": path_without_codex})
+    ended = await anyturn.ended()
+    assert (ended.code, ended.stderr) == (0, "")
+    shows_the_whole_way(ended.stdout)
 
 
 async def test_a_demo_whose_agent_fails_says_so(start, tmp_path):

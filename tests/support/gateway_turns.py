@@ -70,11 +70,15 @@ class Notes:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.raw = b""
+        self.over = False
         self.seen: list[r.Event] = []
 
     def request(self, turn: Turn) -> None:
         assert msgspec.json.decode(turn.chat_body)["stream"] is True
         self.kinds.append("request")
+
+    def ended(self, turn: Turn) -> None:
+        self.over = True
 
     def provider_bytes(self, turn: Turn, block: bytes) -> None:
         self.kinds.append("bytes")

@@ -17,6 +17,7 @@ from anyturn.cli.loop import run
 from anyturn.cli.screen import error_screen
 from anyturn.cli.serve import (
     BaseUrlOption,
+    CaptureOption,
     ConfigOption,
     KeyOption,
     ModelOption,
@@ -54,6 +55,7 @@ def codex(
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
+    capture: CaptureOption = None,
     log_file: LogFileOption = None,
 ) -> None:
     """Run the installed Codex CLI on a provider: anyturn codex --provider cerebras -- ARGS
@@ -73,6 +75,7 @@ def codex(
         model=model,
         api_key_env=api_key_env,
         strict=strict,
+        capture=capture,
     )
     routing = Routing(settings, os.environ)
     if not routing.default.model:

@@ -16,11 +16,14 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.syntax import Syntax
 
+from anyturn.capture_files import CaptureError, CaptureFolder, capture_paths, read_file
+from anyturn.cli.captures import DEFAULT_FOLDER
 from anyturn.cli.demo_view import TwoWires
 from anyturn.cli.loop import run
 from anyturn.cli.screen import error_screen, picture, screen
 from anyturn.codex.launch import find_codex, overrides, past_proxies
 from anyturn.config import load_settings
+from anyturn.replay.provider import SESSION, ReplayProvider, tapes_of
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import running
 from anyturn.testing import (
@@ -48,22 +51,45 @@ def demo(
     svg: Annotated[
         Path | None, typer.Option(help="Also save what the screen shows as a picture.")
     ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Replay a recorded session instead of a script.")
+    ] = False,
+    capture: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Record the turns here. [default: .anyturn/captures]"),
+    ] = None,
+    no_capture: Annotated[bool, typer.Option("--no-capture", help="Record nothing.")] = False,
 ) -> None:
     """Show a Codex turn on a Chat Completions provider: no key, no network, a minute at most."""
     out = screen()
     out.record = svg is not None
-    code = run(_demo(out))
+    folder = None if no_capture else _capture_folder(capture)
+    code = run(_demo(out, replay, folder))
     if svg is not None:
         svg.write_text(picture(out, "anyturn demo"), encoding="utf-8")
     sys.exit(code)
 
 
-async def _demo(out: Console) -> int:
+def _capture_folder(stated: Path | None) -> Path | None:
+    """Where to record; nothing is recorded where that cannot be, which is said."""
+    path = (stated or DEFAULT_FOLDER).absolute()
+    try:
+        CaptureFolder(path).make()
+        if stated is None:
+            (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    except (CaptureError, OSError) as error:
+        error_screen().print(f"{escape(str(error))} Nothing will be recorded.", soft_wrap=True)
+        return None
+    return path
+
+
+async def _demo(out: Console, replay: bool, folder: Path | None) -> int:
     binary = find_codex(os.environ, Path.cwd())
     agent = "the Codex CLI" if binary else "a small agent (the Codex CLI is not installed here)"
+    kind = "A replayed" if replay else "A scripted"
     out.print(
         Panel(
-            f"A scripted Chat Completions provider → [bold]Anyturn[/] → {agent}.\n"
+            f"{kind} Chat Completions provider → [bold]Anyturn[/] → {agent}.\n"
             f"Its task: [italic]{PROMPT}[/]",
             title="Anyturn demo",
             expand=False,
@@ -73,22 +99,26 @@ async def _demo(out: Console) -> int:
         tempfile.TemporaryDirectory(prefix="anyturn-demo-") as workspace,
         tempfile.TemporaryDirectory(prefix="anyturn-demo-codex-") as codex_home,
     ):
-        return await _play(out, binary, Path(workspace), Path(codex_home))
+        code = await _play(out, binary, Path(workspace), Path(codex_home), replay, folder)
+    if folder is not None:
+        words = f"\nThe turns are recorded in {_from_here(folder)}: {program_name()} captures show"
+        out.print(f"[dim]{escape(words)}[/]", soft_wrap=True)
+    return code
 
 
-async def _play(out: Console, binary: Path | None, workspace: Path, codex_home: Path) -> int:
-    async with ScriptedProvider(_script(), models=(MODEL,)) as provider:
-        settings = load_settings(
-            {
-                "provider": "cerebras",
-                "base_url": provider.base_url,
-                "model": MODEL,
-                "port": 0,
-                "store": "memory",
-            },
-            {},
-            workspace,
-        )
+async def _play(
+    out: Console,
+    binary: Path | None,
+    workspace: Path,
+    codex_home: Path,
+    replay: bool,
+    folder: Path | None,
+) -> int:
+    async with _provider(replay) as provider:
+        flags = {"provider": "cerebras", "base_url": provider.base_url, "model": MODEL, "port": 0}
+        flags["store"] = "memory"
+        flags["capture"] = None if folder is None else str(folder)
+        settings = load_settings(flags, {}, workspace)
         routing = Routing(settings, {})
         async with running(settings, routing, taps=[TwoWires(out)]) as gateway:
             try:
@@ -97,6 +127,12 @@ async def _play(out: Console, binary: Path | None, workspace: Path, codex_home: 
                 error_screen().print(f"[bold red]The agent failed:[/] {escape(str(error))}")
                 return 1
     return _show_result(out, said, workspace)
+
+
+def _provider(replay: bool) -> ReplayProvider | ScriptedProvider:
+    if replay:
+        return ReplayProvider(tapes_of(map(read_file, capture_paths(SESSION))), speed=1.0)
+    return ScriptedProvider(_script(), models=(MODEL,))
 
 
 def _script() -> list[Any]:
@@ -168,6 +204,10 @@ def _show_result(out: Console, said: str, workspace: Path) -> int:
     return 0
 
 
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def program_name() -> str:
     """How the reader can call this program from here."""
     called = Path(sys.argv[0])
@@ -176,5 +216,4 @@ def program_name() -> str:
     found = shutil.which("anyturn")
     if found and called.exists() and Path(found).samefile(called):
         return "anyturn"
-    here = called.absolute()
-    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+    return _from_here(called.absolute())

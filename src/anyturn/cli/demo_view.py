@@ -48,6 +48,9 @@ class TwoWires:
         self._print(self._left, [_event_line(event) for event in events])
         self._left = []
 
+    def ended(self, turn: Turn) -> None:
+        """Nothing more to show."""
+
     def _print(self, left: list[Text], right: list[Text]) -> None:
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(ratio=4, no_wrap=True, overflow="ellipsis")

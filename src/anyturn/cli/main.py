@@ -10,9 +10,11 @@ from rich.markup import escape
 
 import anyturn
 from anyturn.auth.key_file import KeysError
-from anyturn.cli import check, codex, demo, keys, providers, serve, store
+from anyturn.capture_files import CaptureError
+from anyturn.cli import captures, check, codex, demo, keys, providers, replay, serve, store
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
+from anyturn.replay.provider import ReplayError
 from anyturn.server.lifecycle import CannotListen
 from anyturn.store import StoreError
 
@@ -30,6 +32,8 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(demo.demo)
 app.command()(check.check)
+app.command()(replay.replay)
+app.add_typer(captures.app, name="captures")
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")
@@ -54,6 +58,9 @@ def main() -> None:
     """Run the command line. Exit code 2 for a wrong set-up or store, said in a sentence."""
     try:
         app()
-    except (ConfigError, KeysError, CannotListen, StoreError) as error:
+    except (
+        *(ConfigError, KeysError, CannotListen, StoreError),
+        *(CaptureError, ReplayError),
+    ) as error:
         error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

@@ -52,6 +52,9 @@ AnyoneOption = Annotated[
         help="Listen on other addresses even if clients need no key. [default: no-allow-anyone]",
     ),
 ]
+CaptureOption = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Record every turn in this folder.")
+]
 LogOption = Annotated[
     str | None, typer.Option(help="debug, info, warning or error. [default: info]")
 ]
@@ -67,6 +70,7 @@ def serve(
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
+    capture: CaptureOption = None,
     log_level: LogOption = None,
 ) -> None:
     """Listen for Responses clients and send their turns to a Chat Completions provider."""
@@ -80,6 +84,7 @@ def serve(
         model=model,
         api_key_env=api_key_env,
         strict=strict,
+        capture=capture,
         log_level=log_level,
     )
     routing = Routing(settings, os.environ)
@@ -125,6 +130,8 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
     )
     rows = target_rows(target)
     rows.append(("clients", _client_words(gateway, settings)))
+    if settings.capture_path is not None:
+        rows.append(("captures", f"{escape(str(settings.capture_path))}  (anyturn captures list)"))
     rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]
     out.print(facts_table(rows))
     out.print("\nRun Codex on it, from another terminal:\n")

@@ -17,6 +17,7 @@ from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
 from anyturn.memory import Memory
+from anyturn.recorder import recording
 from anyturn.routing import Routing
 from anyturn.server.admission import Admission
 from anyturn.server.app import Server
@@ -52,7 +53,8 @@ async def running(
     """Listen while the block runs; leaving it lets open streams finish within the time limit.
 
     Port 0 takes any free one. `store` takes the place of the one that is configured. Raises
-    `CannotListen`, and `KeysError` when the keys of clients cannot be read.
+    `CannotListen`, `KeysError` when the keys of clients cannot be read, and `CaptureError` when
+    turns cannot be recorded where the settings say.
     """
     gate = _gate(settings)
     _refuse_everyone(settings, gate)
@@ -63,6 +65,20 @@ async def running(
         retries=settings.retries,
         retry_wait_max_s=settings.retry_wait_max_s,
     )
+    with recording(settings) as recorders:
+        async with _listening(settings, routing, gate, limits, [*taps, *recorders], store) as one:
+            yield one
+
+
+@asynccontextmanager
+async def _listening(
+    settings: Settings,
+    routing: Routing,
+    gate: Gate,
+    limits: Limits,
+    taps: Iterable[Tap],
+    store: Store | None,
+) -> AsyncIterator[Running]:
     async with _opened(settings, store) as kept, ProviderClient(limits) as client:
         gateway = Gateway(
             routing,

@@ -134,6 +134,8 @@ _OUTCOMES = {
     "sensitive": Outcome.FILTERED,
     "safety": Outcome.FILTERED,
 }
+# A union would be built anew for every delta.
+_INDEX = (int, str, float)
 _BEFORE_LEAKS = (Reasoning, Details)
 _BROKEN = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
 
@@ -287,7 +289,7 @@ class SignalReader:
         # Q47, Q56: empty, null and wrongly typed ids and names are absent ones.
         call_id = delta.id if isinstance(delta.id, str) else ""
         name = function.name if isinstance(function.name, str) else ""
-        index = delta.index if isinstance(delta.index, int | str | float) else None
+        index = delta.index if isinstance(delta.index, _INDEX) else None
         arguments = _arguments_text(function.arguments)
         slot = self._slots.place(index, call_id, name, arguments)
         return Call(slot.key, slot.id, slot.name, arguments)

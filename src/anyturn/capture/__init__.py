@@ -1,0 +1,1 @@
+"""What a recorded turn says: read, redacted, explained, compared. Pure."""

@@ -1,0 +1,347 @@
+"""The format of a capture: one turn, one record on each line, in JSON (docs/captures.md).
+
+The first record says what it is and in which version; times are microseconds since the turn began.
+Reading is tolerant: what can be read is given, and what cannot is said in `problems`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from anyturn.wire import sse
+
+JSON: TypeAlias = dict[str, Any]
+
+FORMAT = "anyturn-capture"
+VERSION = 1
+_PROBLEMS_MAX = 20
+
+# ---------------------------------------------------------------- records
+
+
+class Head(msgspec.Struct, tag="head", tag_field="kind", frozen=True, kw_only=True):
+    """The first record: what this is, who asked whom, and when (UTC, ISO 8601)."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    gateway: str = ""
+    turn: str = ""
+    started: str = ""
+    client: str = ""
+    client_version: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+class ClientRequest(msgspec.Struct, tag="request", tag_field="kind", frozen=True, kw_only=True):
+    """What the client asked, with everything that it named put in."""
+
+    t: int = 0
+    headers: dict[str, str] = {}
+    body: JSON = {}
+
+
+class ProviderRequest(
+    msgspec.Struct, tag="provider_request", tag_field="kind", frozen=True, kw_only=True
+):
+    """What the provider was asked; a second one when it was asked for less."""
+
+    t: int = 0
+    url: str = ""
+    body: JSON = {}
+
+
+class ProviderBytes(msgspec.Struct, tag="provider", tag_field="kind", frozen=True, kw_only=True):
+    """What the provider sent: a text of whole messages for each time; `base64` if no UTF-8."""
+
+    t: list[int] = []
+    text: list[str] = []
+    base64: str = ""
+
+    @property
+    def blocks(self) -> list[tuple[int, bytes]]:
+        """Times and bytes. Raises `ValueError` for damaged base64."""
+        if not self.base64:
+            return [(t, text.encode()) for t, text in zip(self.t, self.text, strict=False)]
+        try:
+            return [(sum(self.t[:1]), base64.b64decode(self.base64, validate=True))]
+        except binascii.Error as error:
+            raise ValueError(str(error)) from None
+
+
+class Events(msgspec.Struct, tag="events", tag_field="kind", frozen=True, kw_only=True):
+    """What the client got: the events of one write for each time."""
+
+    t: list[int] = []
+    events: list[list[JSON]] = []
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One adaptation."""
+
+    rule: str = ""
+    where: str = ""
+    what: str = ""
+    lossy: bool = False
+
+
+class Changes(msgspec.Struct, tag="adaptations", tag_field="kind", frozen=True, kw_only=True):
+    """What was adapted, in order."""
+
+    t: int = 0
+    adaptations: list[Change] = []
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of the checker: the rule's id, where it struck, in words, whose fault."""
+
+    rule: str = ""
+    where: str = ""
+    what: str = ""
+    fault: str = ""
+    advice: str = ""
+
+
+class Findings(msgspec.Struct, tag="findings", tag_field="kind", frozen=True, kw_only=True):
+    """What the checker found."""
+
+    t: int = 0
+    findings: list[Finding] = []
+
+
+class Lost(msgspec.Struct, tag="lost", tag_field="kind", frozen=True, kw_only=True):
+    """That something was not recorded here, and why."""
+
+    t: int = 0
+    records: int = 0
+    bytes: int = 0
+    why: str = ""
+
+
+class End(msgspec.Struct, tag="end", tag_field="kind", frozen=True, kw_only=True):
+    """The last record: how the turn ended. `left`: the client went away before that."""
+
+    t: int = 0
+    status: str = ""
+    error: JSON | None = None
+    """`code`, `message`, `source`, and `provider_status` where a provider refused."""
+    http_status: int = 200
+
+
+Record: TypeAlias = (
+    Head
+    | ClientRequest
+    | ProviderRequest
+    | ProviderBytes
+    | Events
+    | Changes
+    | Findings
+    | Lost
+    | End
+)
+
+encode_json = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(Record).decode
+
+
+def encode_record(record: Record) -> bytes:
+    """One line."""
+    return encode_json(record) + b"\n"
+
+
+# ---------------------------------------------------------------- a whole capture
+
+R = TypeVar("R")
+
+
+class Capture(msgspec.Struct, kw_only=True):
+    """One turn as it was recorded, and what could not be read of it."""
+
+    records: list[Record] = []
+    problems: list[str] = []
+
+    @property
+    def head(self) -> Head:
+        """The first record; an empty one where it is missing."""
+        return next(iter(self.all(Head)), Head(version=0))
+
+    @property
+    def request(self) -> JSON:
+        """The body of the client's request."""
+        found = self.all(ClientRequest)
+        return found[0].body if found else {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the client's request that are kept."""
+        found = self.all(ClientRequest)
+        return found[0].headers if found else {}
+
+    @property
+    def asked(self) -> list[ProviderRequest]:
+        """What the provider was asked, in order."""
+        return self.all(ProviderRequest)
+
+    @property
+    def stream(self) -> bytes:
+        """All that the provider sent; damaged records are left out."""
+        return b"".join(data for _, data in self.blocks)
+
+    @property
+    def blocks(self) -> list[tuple[int, bytes]]:
+        """What the provider sent, with times."""
+        found: list[tuple[int, bytes]] = []
+        for record in self.all(ProviderBytes):
+            try:
+                found += record.blocks
+            except ValueError:
+                continue
+        return found
+
+    @property
+    def timed_events(self) -> list[tuple[int, JSON]]:
+        """The client's events, with times."""
+        return [
+            (t, event)
+            for record in self.all(Events)
+            for t, written in zip(record.t, record.events, strict=False)
+            for event in written
+        ]
+
+    @property
+    def events(self) -> list[JSON]:
+        """The client's events."""
+        return [event for _, event in self.timed_events]
+
+    @property
+    def adaptations(self) -> list[Change]:
+        """What was adapted."""
+        return [change for record in self.all(Changes) for change in record.adaptations]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the checker found while the turn was recorded."""
+        return [finding for record in self.all(Findings) for finding in record.findings]
+
+    @property
+    def lost(self) -> list[Lost]:
+        """What was not recorded."""
+        return self.all(Lost)
+
+    @property
+    def end(self) -> End | None:
+        """How the turn ended; None when that was not recorded any more."""
+        found = self.all(End)
+        return found[-1] if found else None
+
+    @property
+    def status(self) -> str:
+        """How the turn ended, in one word; `cut` when the recording breaks off."""
+        return self.end.status if self.end else "cut"
+
+    @property
+    def response(self) -> JSON:
+        """The last response object that the client got."""
+        responses = [event["response"] for event in self.events if _has_response(event)]
+        return responses[-1] if responses else {}
+
+    @property
+    def usage(self) -> tuple[int, int] | None:
+        """Input and output tokens, where they are known."""
+        usage = self.response.get("usage")
+        if not isinstance(usage, dict):
+            return None
+        counts = usage.get("input_tokens"), usage.get("output_tokens")
+        first, second = counts
+        return (first, second) if isinstance(first, int) and isinstance(second, int) else None
+
+    def all(self, kind: type[R]) -> list[R]:
+        """The records of one kind."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+def _has_response(event: JSON) -> bool:
+    return isinstance(event.get("response"), dict)
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_KINDS = {
+    *("head", "request", "provider_request", "provider", "events"),
+    *("adaptations", "findings", "lost", "end"),
+}
+
+
+def read_capture(lines: Iterable[bytes]) -> Capture:
+    """Read the lines of a capture. Never raises: what is wrong stands in `problems`."""
+    capture = Capture(records=[], problems=[])
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            _read_line(capture, number, line)
+    if len(capture.problems) > _PROBLEMS_MAX:
+        more = len(capture.problems) - _PROBLEMS_MAX
+        capture.problems[_PROBLEMS_MAX:] = [f"and {more} more lines that cannot be read"]
+    _judge_head(capture)
+    if capture.records and capture.end is None:
+        capture.problems.append("the recording breaks off before the end of the turn")
+    return capture
+
+
+def _read_line(capture: Capture, number: int, line: bytes) -> None:
+    try:
+        capture.records.append(_decode_record(line))
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
+        try:
+            kind = _decode_kind(line).kind
+        except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
+            kind = ""
+        if kind and kind not in _KINDS:
+            capture.problems.append(f"line {number}: records of the kind {kind[:40]!r} are unknown")
+        else:
+            capture.problems.append(f"line {number} cannot be read: {str(error)[:120]}")
+
+
+def _judge_head(capture: Capture) -> None:
+    head = capture.head
+    if not capture.records:
+        capture.problems.append("nothing in it can be read as a capture")
+    elif not isinstance(capture.records[0], Head) or head.format != FORMAT:
+        capture.problems.append("it does not begin as a capture does")
+    elif head.version > VERSION:
+        capture.problems.append(
+            f"it has version {head.version}, and this program knows up to {VERSION}: "
+            "what is new in it is not shown"
+        )
+
+
+def messages_of(stream: bytes) -> list[sse.Message]:
+    """The server-sent messages of a provider's stream, as far as they can be read."""
+    decoder = sse.Decoder()
+    try:
+        return decoder.feed(stream) + decoder.close()
+    except sse.SSEError as error:
+        return error.before
+
+
+def chunks_of(stream: bytes) -> list[JSON]:
+    """The chunks of a provider's stream as plain data; what is no JSON object is left out."""
+    bodies = [stream] if stream.lstrip()[:1] in (b"{", b"[") else None
+    if bodies is None:
+        bodies = [message.data for message in messages_of(stream)]
+    found = []
+    for body in bodies:
+        try:
+            chunk = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        if isinstance(chunk, dict):
+            found.append(chunk)
+    return found

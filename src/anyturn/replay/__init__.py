@@ -1,0 +1,1 @@
+"""Run what was recorded again: as the provider, or as the client."""
