@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODEX_VERSION := 0.169.0
 OLDER_CODEX_VERSIONS := 0.42.0 0.58.0 0.80.0 0.100.0 0.125.0 0.150.0
+OLDER_OPENAI := 1.109.1 2.54.0
+SDK_VENVS := $(patsubst %,.cache/sdk-venvs/%/stamp,$(OLDER_OPENAI))
 CODEX_BINARIES := $(patsubst %,.cache/codex/%/node_modules/.bin/codex,$(CODEX_VERSION) $(OLDER_CODEX_VERSIONS))
 NODE_SDKS := $(patsubst tests/sdks/packages/%/package.json,.cache/sdks/%/node_modules/.package-lock.json,$(wildcard tests/sdks/packages/*/package.json))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix bench lock clean codex sdks
+.PHONY: help demo test lint fix bench lock clean codex sdks openai
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -15,7 +17,7 @@ help: ## list the targets
 demo: .venv/run.stamp ## show the main job: a Codex turn on a Chat Completions provider, offline
 	@$(BIN)/anyturn demo
 
-test: .venv/dev.stamp codex sdks ## run the whole suite, the real Codex CLI and SDKs included
+test: .venv/dev.stamp codex sdks openai ## run the whole suite, the real Codex CLI and SDKs included
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/dev.stamp ## ruff and mypy --strict
@@ -33,6 +35,9 @@ bench: .venv/dev.stamp ## CPU per event, latency and memory, beside a plain byte
 lock: ## pin the dependencies anew (needs uv and npm)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --group build -o requirements/run.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --extra redis --group dev -o requirements/dev.txt
+	@for version in $(OLDER_OPENAI); do \
+	  printf 'openai==%s\nopenai-agents\n' $$version | uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -q pyproject.toml - --extra redis --group dev -o requirements/openai-$${version%%.*}.txt; \
+	done
 	@for package in tests/sdks/packages/*/; do \
 	  (cd $$package && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved); \
 	done
@@ -54,6 +59,19 @@ clean: ## remove what was installed or cached here
 .venv/dev.stamp: requirements/dev.txt .venv/run.stamp
 	@echo "Installing the test tools into .venv ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Programs still have these OpenAI SDKs. Without a package index the suite says what it left out.
+openai:
+	@$(MAKE) --no-print-directory --keep-going $(SDK_VENVS) || \
+	  echo "An older OpenAI SDK could not be installed: its tests will be left out."
+
+.cache/sdk-venvs/%/stamp: requirements/openai-1.txt requirements/openai-2.txt
+	@echo "Installing the OpenAI SDK $* into .cache ..."
+	@rm -rf .cache/sdk-venvs/$*
+	@$(PYTHON) -m venv .cache/sdk-venvs/$*
+	@.cache/sdk-venvs/$*/bin/pip install -q --disable-pip-version-check --require-hashes \
+	  -r requirements/openai-$(firstword $(subst ., ,$*)).txt || { rm -rf .cache/sdk-venvs/$*; exit 1; }
 	@touch $@
 
 # The real Codex CLI judges every tool call, and the versions that users still have judge the main job.

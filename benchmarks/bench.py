@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rig import Rig
 from scenarios import SCENARIOS, Row, Scenario
+from sdk import SDK_SCENARIOS
 from stub_provider import Script
 
 COLOURS = {"ok": "green", "missed": "red", "broken": "bold red", "": ""}
@@ -154,10 +155,11 @@ def keep(rig: Rig, console: Console) -> None:
 
 def chosen(names: list[str]) -> list[Scenario]:
     """Return the scenarios of these names, or all. Raises `BadParameter` for an unknown one."""
-    known = {scenario.name: scenario for scenario in SCENARIOS}
+    everything = (*SCENARIOS, *SDK_SCENARIOS)
+    known = {scenario.name: scenario for scenario in everything}
     if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(f"no {', '.join(unknown)}; there is {', '.join(known)}")
-    return [known[name] for name in names] or list(SCENARIOS)
+    return [known[name] for name in names] or list(everything)
 
 
 def main(

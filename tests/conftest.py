@@ -16,6 +16,7 @@ from support.redis_server import LEFT_OUT as _NO_REDIS
 from support.redis_server import _shared_redis as _shared_redis
 from support.redis_server import new_redis as new_redis
 from support.redis_server import redis_server as redis_server
+from support.sdk_venvs import LEFT_OUT as _NO_OLDER_SDK
 
 # Two cores that are busy with the real Codex are slow: time says nothing about an example.
 settings.register_profile("anyturn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,6 +77,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         (_LEFT_OUT, "drive a real Codex CLI which", "`make test` with npm installed"),
         (_NO_SDK, "drive an SDK for Node.js which", "`make test` with npm installed"),
         (_NO_REDIS, "need a Redis or Valkey server which", "install redis-server"),
+        (_NO_OLDER_SDK, "run on an older OpenAI SDK which", "`make test` with a package index"),
     ):
         places = [report.nodeid for report in skipped if reason in str(report.longrepr)]
         if places:

@@ -26,7 +26,9 @@ def read(folder: Path) -> list[f.Capture]:
 async def gateway(captures: list[f.Capture], folder: Path, **flags: Any) -> AsyncIterator[str]:
     async with replaying(captures) as provider:
         given = {"provider": "cerebras", "base_url": provider.base_url, "port": 0, "retries": 0}
-        settings = load_settings({**given, "model": "gpt-oss-120b", "store": "off", **flags}, {}, folder)
+        settings = load_settings(
+            {**given, "model": "gpt-oss-120b", "store": "off", **flags}, {}, folder
+        )
         routing = Routing(settings, {"CEREBRAS_API_KEY": KEY})
         async with running(settings, routing) as listening:
             yield listening.base_url

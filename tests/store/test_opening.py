@@ -34,9 +34,10 @@ async def test_by_default_the_store_is_a_file_in_the_users_state(tmp_path: Path)
     await store.close()
 
 
-async def test_without_a_home_sqlite_has_no_place(tmp_path: Path) -> None:
+async def test_without_a_home_sqlite_has_no_place_and_memory_stands_in(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no home folder .* set store_path"):
-        open_store(load_settings({}, {}, tmp_path))
+        open_store(load_settings({"store": "sqlite"}, {}, tmp_path))
+    assert isinstance(open_store(load_settings({}, {}, tmp_path)), MemoryStore)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])

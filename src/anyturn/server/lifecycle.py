@@ -121,6 +121,8 @@ async def _opened(settings: Settings, store: Store | None) -> AsyncIterator[Stor
     Raises `StoreError` when it can never work as it is configured.
     """
     opened = store or open_store(settings)
+    if opened is not None and settings.store == "sqlite" and not settings.store_path:
+        log.info("There is no home folder: what is remembered ends with this process.")
     try:
         if opened is not None:
             await opened.stats()

@@ -50,8 +50,9 @@ def open_store(settings: StoreSettings) -> Store | None:
     """Return the store that is configured, or None when it is off.
 
     Nothing is read or connected before the first method is called: `await store.stats()` tells at
-    once whether the store works. In memory, `store_max_bytes` is 64 MiB unless it was given. Raises
-    `StoreError` when SQLite has no place for its file, or Redis no client.
+    once whether the store works. In memory, `store_max_bytes` is 64 MiB unless it was given. Where
+    nobody chose a store and there is no home folder for a file, it is the memory. Raises
+    `StoreError` when SQLite was chosen and has no place for its file, or Redis no client.
     """
     ttl_s = settings.store_ttl_days * _DAY_S
     if settings.store == "off":
@@ -60,7 +61,8 @@ def open_store(settings: StoreSettings) -> Store | None:
         from anyturn.store.redis import RedisStore
 
         return RedisStore.at(settings.store_url, ttl_s=ttl_s, timeout_s=settings.store_timeout_s)
-    if settings.store == "memory":
+    is_chosen = settings.sources.get("store", "default") != "default"
+    if settings.store == "memory" or not (settings.store_path or is_chosen):
         from anyturn.store.memory import MemoryStore
 
         given = settings.sources.get("store_max_bytes", "default") != "default"
