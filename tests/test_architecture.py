@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"wire", "errors"},
     "auth": {"errors", "wire"},
     "config": {*_CORE, "providers"},
-    "routing": {*_CORE, "providers", "config"},
+    "routing": {*_CORE, "auth", "providers", "config"},
     "memory": {*_CORE, "store"},
     "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
     "capture_files": {"capture"},

@@ -47,6 +47,8 @@ OTHER = {
     "capture_max_bytes": "1000",
     "capture_max_days": "0.5",
     "cors_origins": "https://app.example.org, http://localhost:3000",
+    "chatgpt_login": "codex",
+    "chatgpt_issuer": "http://127.0.0.1:9",
 }
 
 
@@ -192,6 +194,35 @@ def test_the_keys_of_clients_are_the_users_own_or_where_it_is_said(
 ) -> None:
     path = expected and Path(expected.replace("CWD", str(tmp_path)))
     assert load(tmp_path, environ=environ).keys_path == path
+
+
+@pytest.mark.parametrize(
+    ("environ", "own", "codex"),
+    [
+        ({}, None, None),
+        ({"HOME": "/h"}, "/h/.config/anyturn/chatgpt.json", "/h/.codex/auth.json"),
+        ({"HOME": "/h", "CODEX_HOME": "/c"}, "/h/.config/anyturn/chatgpt.json", "/c/auth.json"),
+        (
+            {"XDG_CONFIG_HOME": "/x", "CODEX_HOME": "c"},
+            "/x/anyturn/chatgpt.json",
+            "CWD/c/auth.json",
+        ),
+    ],
+)
+def test_the_logins_are_where_anyturn_and_codex_keep_them(
+    tmp_path: Path, environ: dict[str, str], own: str | None, codex: str | None
+) -> None:
+    loaded = load(tmp_path, environ=environ)
+    assert loaded.chatgpt_path == (own and Path(own))
+    assert loaded.codex_login_path == (codex and Path(codex.replace("CWD", str(tmp_path))))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://auth.example.org", "http://127.0.0.1.example.org", "localhost", "file:///x"]
+)
+def test_refresh_tokens_can_be_sent_to_no_other_machine(tmp_path: Path, url: str) -> None:
+    said = complaint(tmp_path, f'chatgpt_issuer = "{url}"\n')
+    assert "chatgpt_issuer takes an address of this machine" in said
 
 
 @pytest.mark.parametrize("origins", ["*", "null", "app.example.org", "https://a.example,,"])

@@ -311,3 +311,75 @@ def test_a_name_that_the_default_provider_lists_does_not_lead_away() -> None:
     here = routing.resolve("openai/gpt-oss-120b")
     assert (here.profile.name, here.model) == ("groq", "openai/gpt-oss-120b")
     assert routing.resolve("openai/gpt-5").profile.name == "openai"
+
+
+# ---------------------------------------------------------------- logins instead of keys
+
+ACCOUNT = '[providers.account]\nauth = "chatgpt"\nbase_url = "{}"\n'
+THEIRS = ACCOUNT.format("https://chatgpt.com/backend-api/codex")
+
+
+def logged_in(directory: Path, name: str) -> dict[str, str]:
+    """An environment with a file where a login is kept."""
+    path = (
+        directory / {"anyturn": ".config/anyturn/chatgpt.json", "codex": ".codex/auth.json"}[name]
+    )
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}")
+    return {"HOME": str(directory)}
+
+
+@pytest.mark.parametrize("name", ["anyturn", "codex"])
+def test_a_login_takes_the_place_of_a_key(tmp_path: Path, name: str) -> None:
+    target = routing(tmp_path, logged_in(tmp_path, name), THEIRS, provider="account").default
+    assert target.api_key is not None and not isinstance(target.api_key, str)
+    assert target.key_source == "the ChatGPT login"
+
+
+def test_without_a_login_the_way_to_one_is_named(tmp_path: Path) -> None:
+    said = complaint(tmp_path, {"HOME": str(tmp_path)}, THEIRS, provider="account")
+    assert said == "There is no ChatGPT login. Log in: anyturn login chatgpt."
+
+
+@pytest.mark.parametrize(("which", "name"), [("anyturn", "codex"), ("codex", "anyturn")])
+def test_a_login_that_is_not_meant_is_none(tmp_path: Path, which: str, name: str) -> None:
+    environ = {**logged_in(tmp_path, name), "ANYTURN_CHATGPT_LOGIN": which}
+    assert "no ChatGPT login" in complaint(tmp_path, environ, THEIRS, provider="account")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://chatgpt.com/backend-api/codex", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://chatgpt.com/backend-api/codex", False),
+        ("https://chatgpt.com.example.org/v1", False),
+        ("https://example.org/chatgpt.com", False),
+    ],
+)
+def test_the_tokens_of_an_account_go_to_its_own_service_and_nowhere_else(
+    tmp_path: Path, url: str, allowed: bool
+) -> None:
+    environ = logged_in(tmp_path, "anyturn")
+    if allowed:
+        assert routing(tmp_path, environ, ACCOUNT.format(url), provider="account").default
+    else:
+        said = complaint(tmp_path, environ, ACCOUNT.format(url), provider="account")
+        assert "to https://chatgpt.com and to this machine only" in said
+    moved = complaint(tmp_path, environ, THEIRS, provider="account", base_url="https://a.example")
+    assert "to this machine only" in moved
+
+
+def test_an_account_is_one_of_several_providers(tmp_path: Path) -> None:
+    environ = {**CEREBRAS, **logged_in(tmp_path, "anyturn")}
+    both = routing(tmp_path, environ, THEIRS + '[models]\n"gpt-5.5" = "account/gpt-5.5"\n')
+    assert where(both.default)[0] == "cerebras"
+    assert where(both.resolve("gpt-5.5")) == ("account", "gpt-5.5")
+    assert not both.passes_on
+
+
+def test_a_provider_that_is_asked_as_the_client_needs_no_key(tmp_path: Path) -> None:
+    text = '[providers.own]\nauth = "client"\nbase_url = "https://api.example.org/v1"\n'
+    passing = routing(tmp_path, {}, text, provider="own")
+    assert passing.passes_on
+    assert passing.default.key_source == "each client's own request"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
-from anyturn.wire.address import origin_of
+from anyturn.wire.address import is_local, origin_of
 from anyturn.wire.profile import Profile
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
 PREFIX = "ANYTURN_"
 FILE_NAME = "anyturn.toml"
 KEYS_NAME = "keys.json"
+LOGIN_NAME = "chatgpt.json"
 _USER_DIRECTORIES = {"CONFIG": ".config", "STATE": ".local/state"}
 
 T = TypeVar("T")
@@ -168,6 +169,12 @@ def _origins_problem(origins: str) -> str:
     return "" if plain else "origins like https://app.example.org, with commas between them"
 
 
+def _issuer_problem(url: str) -> str:
+    # Refresh tokens go there: no configuration may send them to anybody else.
+    plain = not url_problem(url) and is_local(url)
+    return "" if plain else "an address of this machine (for tests; nothing for the real one)"
+
+
 def _redis_problem(url: str) -> str:
     plain = re.match(r"(redis|rediss|unix)://.", url)
     return "" if plain else "an address like redis://localhost:6379/0"
@@ -179,7 +186,8 @@ class Settings:
 
     `sources` maps every option to `default`, the file's name, `ANYTURN_…` or `--…`; `aliases` and
     `providers` are the file's [models] and [providers.NAME]. `keys_path` is where the clients' keys
-    are, `capture_path` where turns are recorded, None where nothing says so. No key is in here.
+    are, `capture_path` where turns are recorded, `chatgpt_path` where our own ChatGPT login is and
+    `codex_login_path` where Codex's is, None where nothing says so. No key is in here.
     """
 
     host: str = option(
@@ -223,6 +231,14 @@ class Settings:
         "Environment variable that holds the provider's key.",
         problem=variable_problem,
         on_command_line=True,
+    )
+    chatgpt_login: str = option(
+        "auto",
+        "Whose ChatGPT login is used; auto: Anyturn's own, else that of Codex, which is only read.",
+        choices=("auto", "anyturn", "codex"),
+    )
+    chatgpt_issuer: str = option(
+        "", "Another authorization server for ChatGPT logins.", problem=_issuer_problem
     )
     reasoning: str = option(
         "auto",
@@ -308,6 +324,8 @@ class Settings:
     config_file: Path | None = None
     keys_path: Path | None = None
     capture_path: Path | None = None
+    chatgpt_path: Path | None = None
+    codex_login_path: Path | None = None
 
 
 def _declared_options() -> Iterator[Option]:
@@ -384,6 +402,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
     if values.get("store") == "redis" and not values.get("store_url"):
         place = given["store"].place()
         raise ConfigError(f"{place}: store = redis needs store_url, like redis://localhost:6379/0.")
+    directory = _user_directory(environ)
     return Settings(
         **values | {"store_path": _store_path(values.get("store_path", ""), environ, cwd)},
         sources={name: given[name].source if name in given else "default" for name in OPTIONS},
@@ -392,6 +411,8 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
         config_file=file.path if file else None,
         keys_path=_keys_path(values.get("keys_file", ""), environ, cwd),
         capture_path=cwd / values["capture"] if values.get("capture") else None,
+        chatgpt_path=directory / "anyturn" / LOGIN_NAME if directory else None,
+        codex_login_path=_codex_login_path(environ, cwd),
     )
 
 
@@ -400,6 +421,13 @@ def _keys_path(stated: str, environ: Mapping[str, str], cwd: Path) -> Path | Non
         return cwd / stated
     directory = _user_directory(environ)
     return directory / "anyturn" / KEYS_NAME if directory else None
+
+
+def _codex_login_path(environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if stated := environ.get("CODEX_HOME"):
+        return cwd / stated / "auth.json"
+    home = _home(environ)
+    return home / ".codex" / "auth.json" if home else None
 
 
 def _check_provider(given: _Given, profiles: Mapping[str, Profile]) -> None:

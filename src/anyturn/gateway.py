@@ -268,7 +268,8 @@ class Gateway:
         for tap in self._taps:
             tap.request(turn)
         target = turn.target
-        return await self._client.open(target.profile, target.api_key, turn.chat_body)
+        passed = turn.recalled.caller.passed
+        return await self._client.open(target.profile, target.api_key, turn.chat_body, passed)
 
     async def _relay(self, turn: Turn, provider: ProviderStream, sink: Sink) -> None:
         """Feed, collect, send, until the answer is over. One write for one block."""

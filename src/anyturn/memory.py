@@ -36,6 +36,7 @@ from anyturn.translate.expansion import (
     what_is_wanted,
 )
 from anyturn.wire import responses as r
+from anyturn.wire.credentials import NOTHING_PASSED
 
 log = logging.getLogger("anyturn")
 
@@ -84,12 +85,16 @@ class Nearby:
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks, and what only their connection knows."""
+    """Who asks, and what only their connection knows.
+
+    `passed` is what they sent of their own for a provider. It is never stored.
+    """
 
     owner: str = ""
     nearby: Nearby | None = None
     headers: Mapping[str, str] = {}
     """What the client sent along, for recordings; keys included."""
+    passed: Mapping[str, str] = NOTHING_PASSED
 
 
 ANYBODY = Caller()

@@ -25,6 +25,7 @@ from anyturn.capture_files import CaptureFolder, TurnFile
 from anyturn.config import Settings
 from anyturn.errors import TurnError
 from anyturn.gateway import Turn
+from anyturn.routing import Target
 from anyturn.wire import responses as r
 
 log = logging.getLogger("anyturn")
@@ -247,8 +248,13 @@ def _begun(turn: Turn, wall: float) -> _Begun:
         headers=headers,
         # Shallow: what is in it is nobody's to change, and only the top is emptied.
         body=dict(turn.request),
-        keys=tuple(_keys(headers, target.api_key, target.profile.headers)),
+        keys=tuple(_keys(headers, _key_of(target), target.profile.headers)),
     )
+
+
+def _key_of(target: Target) -> str | None:
+    """The provider's key; tokens of a login change, and are known by their form."""
+    return target.api_key if isinstance(target.api_key, str) else None
 
 
 def _keys(headers: Mapping[str, str], key: str | None, own: Mapping[str, str]) -> Iterator[str]:

@@ -8,7 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from urllib.parse import urlsplit
 
+from anyturn.auth.chatgpt import BACKEND_HOST
+from anyturn.auth.chatgpt_account import NO_LOGIN, ChatGptAccount, CodexLogin, OwnLogin
+from anyturn.auth.chatgpt_file import LoginFile
+from anyturn.auth.chatgpt_issuer import Issuer
+from anyturn.auth.client_bearer import ClientBearer
 from anyturn.config import ConfigError, Settings
 from anyturn.errors import Kind, TurnError
 from anyturn.providers import (
@@ -21,6 +27,7 @@ from anyturn.providers import (
     moved,
     retired_on,
 )
+from anyturn.wire.credentials import Credential
 from anyturn.wire.profile import Profile
 
 _REMEMBERED = 256
@@ -32,12 +39,12 @@ class Target:
     """Where a turn goes. `profile` has the facts of `model` laid over the provider's.
 
     `model` is the provider's own name for it, empty when there is none. `key_source` is the
-    environment variable that held `api_key`.
+    environment variable that held `api_key`, or the words for where it comes from.
     """
 
     profile: Profile = dataclasses.field(repr=False)
     model: str
-    api_key: str | None = dataclasses.field(repr=False)
+    api_key: Credential = dataclasses.field(repr=False)
     key_source: str | None
 
 
@@ -56,6 +63,7 @@ class Routing:
         self._settings = settings
         self._environ = environ
         self._listed: frozenset[str] = frozenset()
+        self._account = chatgpt_account(settings)
         self._home = self._choose_home()
         if problem := self._problem(self._home):
             raise ConfigError(problem)
@@ -95,6 +103,16 @@ class Routing:
         """
         self._listed = frozenset(names)
 
+    @property
+    def passes_on(self) -> bool:
+        """Whether a provider is asked with what clients send of their own."""
+        profiles = (self._home, *self._settings.providers.values())
+        return any(profile.auth == "client" for profile in profiles)
+
+    async def close(self) -> None:
+        """Wait for what the ChatGPT login has under way."""
+        await self._account.close()
+
     # ---------------------------------------------------------------- names
 
     def _without_alias(self, name: str) -> str:
@@ -119,7 +137,8 @@ class Routing:
             profile.name == self._home.name
             or profile.name in self._settings.providers
             or is_local(profile.base_url)
-            or self._key(profile) is not None
+            or profile.auth == "client"
+            or (self._account.exists() if profile.auth == "chatgpt" else self._key(profile))
         )
         return profile if set_up else None
 
@@ -132,8 +151,16 @@ class Routing:
 
     def _make_target(self, provider: str, model: str) -> Target:
         profile = self._profile(provider)
-        key, source = self._key(profile) or (None, None)
+        key, source = self._credential(profile)
         return Target(profile.for_model(model), model, key, source)
+
+    def _credential(self, profile: Profile) -> tuple[Credential, str | None]:
+        """What the provider is asked with, and where that comes from."""
+        if profile.auth == "chatgpt":
+            return self._account, "the ChatGPT login"
+        if profile.auth == "client":
+            return ClientBearer(), "each client's own request"
+        return self._key(profile) or (None, None)
 
     def _model_of(self, profile: Profile) -> str:
         stated = self._settings.model or self._environ.get(profile.model_env, "").strip()
@@ -194,6 +221,10 @@ class Routing:
             "  export ANYTURN_BASE_URL=http://localhost:8000/v1 ANYTURN_MODEL=MODEL",
             "      for any other server of Chat Completions",
         ]
+        for profile in load_table().values():
+            if profile.auth == "chatgpt":
+                lines.append(f"  anyturn login chatgpt; export ANYTURN_PROVIDER={profile.name}")
+                lines.append("      for the models of a ChatGPT account")
         return "\n".join(lines)
 
     # ---------------------------------------------------------------- keys
@@ -217,12 +248,36 @@ class Routing:
                 f"{profile.label} has no address of its own: set --base-url, ANYTURN_BASE_URL, or "
                 f"base_url under [providers.{profile.name}] in the file."
             )
+        if profile.auth == "chatgpt":
+            return self._login_problem(profile)
         key = self._key(profile)
         if key:
             return "" if _can_be_sent(key[0]) else _damaged(key[1])
-        if profile.key_optional or profile.auth == "none" or is_local(profile.base_url):
+        needless = profile.key_optional or profile.auth in ("none", "client")
+        if needless or is_local(profile.base_url):
             return ""
         return _no_key(profile)
+
+    def _login_problem(self, profile: Profile) -> str:
+        """Why the ChatGPT login cannot be used for this provider, or nothing."""
+        address = urlsplit(profile.base_url)
+        theirs = address.scheme == "https" and address.hostname == BACKEND_HOST
+        if not theirs and not is_local(profile.base_url):
+            return (
+                f"{profile.label} has the address {profile.base_url}, and the tokens of a ChatGPT "
+                f"login are sent to https://{BACKEND_HOST} and to this machine only."
+            )
+        return "" if self._account.exists() else f"{NO_LOGIN}."
+
+
+def chatgpt_account(settings: Settings) -> ChatGptAccount:
+    """The ChatGPT logins that the settings allow, be there any or not."""
+    which, own, codex = settings.chatgpt_login, settings.chatgpt_path, settings.codex_login_path
+    issuer = Issuer(settings.chatgpt_issuer)
+    return ChatGptAccount(
+        OwnLogin(LoginFile(own), issuer) if own and which != "codex" else None,
+        CodexLogin(codex) if codex and which != "anyturn" else None,
+    )
 
 
 def _no_key(profile: Profile) -> str:
@@ -252,7 +307,8 @@ def _damaged(variable: str) -> str:
 
 def _hosted() -> list[str]:
     table = load_table().values()
-    return [p.name for p in table if not is_local(p.base_url) and not retired_on(p.name)]
+    hosted = (p for p in table if not is_local(p.base_url) and not retired_on(p.name))
+    return [p.name for p in hosted if p.auth not in ("chatgpt", "client")]
 
 
 def _local() -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyturn.auth import key_file
+from anyturn.auth import private_file
 from anyturn.auth.key_file import KeyFile, KeysError, UnknownKey
 from anyturn.auth.keys import find_key
 
@@ -153,7 +153,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_file.os, "fsync", full)
+        patch.setattr(private_file.os, "fsync", full)
         with pytest.raises(KeysError, match="cannot be written: No space left on device"):
             file.add("ci")
     assert [key.name for key in file.read() or ()] == ["laptop"]

@@ -13,7 +13,10 @@ from aiohttp import web
 from anyturn.auth.gate import Caller, Gate
 from anyturn.auth.key_file import KeyFile
 from anyturn.server.admission import CALLER, Admission, secrets_in
+from anyturn.store.memory import MemoryStore
 from anyturn.testing import Answer, Refusal, openai_error, text
+from anyturn.wire.profile import Profile
+from support.authorization_server import claims, jwt
 from support.http_clients import ASK, CODEX, JSON, KEY, SDK, STREAM
 
 PAGE = "https://app.example.org"
@@ -232,6 +235,61 @@ async def test_without_keys_a_request_belongs_to_whoever_sends_the_same(whoami: 
     assert await whoami() == Caller("", "")
     assert len({one.owner, other.owner, ""}) == 3
     assert await whoami(**{"x-api-key": "one"}) == one
+
+
+def login(account: str = "acc-1", **more: Any) -> str:
+    return jwt(claims(account, **more))
+
+
+async def passing(stage: Any, *script: Any, **settings: Any) -> Any:
+    """A gateway that asks its provider as whoever asks it."""
+    own = Profile(name="own", auth="client", key_optional=True)
+    return await stage(*script, profile="own", providers={"own": own}, **settings)
+
+
+async def test_a_clients_own_login_is_sent_on_and_nothing_keeps_it(
+    stage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    store, token = MemoryStore(), login()
+    on = await passing(stage, text("Hi."), store=store)
+    sent = {**bearer(token), "chatgpt-account-id": "acc-1", "x-other": "mine"}
+    assert (await on.post({**ASK, "store": True}, **sent)).status == 200
+    got = on.provider.requests[0].headers
+    assert (got["Authorization"], got["chatgpt-account-id"]) == (f"Bearer {token}", "acc-1")
+    assert "x-other" not in got
+    assert token not in caplog.text
+    assert (await store.stats()).items > 0
+    assert token not in repr(vars(store))
+
+
+async def test_an_account_finds_its_responses_again_with_a_new_token(stage: Any) -> None:
+    on = await passing(stage, text("Hi."), store=MemoryStore())
+    body = {**ASK, "store": True}
+    id = (await on.post(body, **bearer(login(exp=1)))).json["id"]
+    path = f"/v1/responses/{id}"
+    assert (await on.call("GET", path, headers=bearer(login(exp=2)))).status == 200
+    for other in (login("acc-2"), login(user="other"), "opaque"):
+        assert (await on.call("GET", path, headers=bearer(other))).status == 404
+
+
+async def test_without_a_login_of_its_own_a_client_is_told(stage: Any) -> None:
+    on = await passing(stage, text("Hi."))
+    reply = await on.post(ASK)
+    assert reply.status == 400
+    assert "the client's own login" in reply.error["message"]
+    assert on.provider.requests == []
+
+
+async def test_beside_a_login_the_gateways_key_stays_here(
+    stage: Any, keys: KeyFile, secret: str
+) -> None:
+    on = await passing(stage, text("Hi."), keys_path=keys.path)
+    assert (await on.post(ASK, **bearer(login()))).status == 401
+    assert "own login" in (await on.post(ASK, **bearer(secret))).error["message"]
+    assert (await on.post(ASK, **bearer(login()), x_api_key=secret)).status == 200
+    (asked,) = on.provider.requests
+    assert secret not in str(asked.headers)
 
 
 # ---------------------------------------------------------------- the name in Host

@@ -86,6 +86,16 @@ def test_a_refused_key_without_a_variable_still_says_what_to_do() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("auth", "words"), [("chatgpt", "see anyturn status"), ("client", "only the client can renew")]
+)
+def test_a_refused_login_is_no_key_to_be_checked(auth: str, words: str) -> None:
+    error = failure_from_http(401, b"", {}, Profile(name="box").replacing(auth=auth))
+
+    assert words in error.message
+    assert "API key" not in error.message
+
+
 def test_an_unknown_model_says_how_to_choose_another() -> None:
     error = from_http(404, {"error": {"code": "model_not_found", "message": "no `m`"}})
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -339,3 +341,82 @@ async def test_a_provider_without_a_list_is_not_asked_for_one(provider: Any) -> 
     async with ProviderClient(QUICK) as clients:
         assert await clients.models(server.profile.replacing(models_path=""), None, 2.0) == []
     assert server.requests == []
+
+
+# ---------------------------------------------------------------- tokens instead of a key
+
+
+class Tokens:
+    """A source whose tokens are numbered."""
+
+    def __init__(self, renewals: int = 1) -> None:
+        self.told: list[tuple[str, str]] = []
+        self._left = renewals
+        self._number = 1
+
+    async def headers(self, client: Mapping[str, str]) -> dict[str, str]:
+        return {"Authorization": f"Bearer {KEY}{self._number}", "x-for": client.get("who", "")}
+
+    async def renewed(
+        self, refused: Mapping[str, str], client: Mapping[str, str]
+    ) -> dict[str, str] | None:
+        self.told.append((refused["Authorization"], client.get("who", "")))
+        if not self._left:
+            return None
+        self._left -= 1
+        self._number += 1
+        return await self.headers(client)
+
+    async def close(self) -> None:
+        return
+
+
+async def opened(server: Any, tokens: Tokens) -> bytes:
+    async with ProviderClient(QUICK) as client:
+        stream = await client.open(server.profile, tokens, BODY, {"who": "anna"})
+        data = await stream.read()
+        await stream.drain()
+        stream.close()
+        return data
+
+
+async def test_after_a_401_new_tokens_are_asked_with_once(provider: Any) -> None:
+    server = await provider(refusal(401), answer())
+    tokens = Tokens()
+    assert await opened(server, tokens) == STREAM
+    assert tokens.told == [(f"Bearer {KEY}1", "anna")]
+    assert [re.findall(r"Bearer \S+|x-for: \S+", one.head) for one in server.requests] == [
+        [f"Bearer {KEY}1", "x-for: anna"],
+        [f"Bearer {KEY}2", "x-for: anna"],
+    ]
+
+
+@pytest.mark.parametrize("renewals", [0, 9])
+async def test_a_401_that_stays_is_told_in_the_providers_words(
+    provider: Any, renewals: int
+) -> None:
+    server = await provider(*[refusal(401)] * 9)
+    tokens = Tokens(renewals)
+    with fails(Kind.PROVIDER_CREDENTIALS, "No"):
+        await opened(server, tokens)
+    assert len(server.requests) == 1 + min(renewals, 1)
+    assert len(tokens.told) == 1
+
+
+async def test_no_other_refusal_renews_tokens(provider: Any) -> None:
+    tokens = Tokens()
+    with fails(Kind.PROVIDER_CREDENTIALS):
+        await opened(await provider(refusal(403)), tokens)
+    assert tokens.told == []
+
+
+async def test_without_tokens_there_is_no_list_of_models(provider: Any) -> None:
+    class Nothing(Tokens):
+        async def headers(self, client: Mapping[str, str]) -> dict[str, str]:
+            raise TurnError(Kind.PROVIDER_CREDENTIALS, "There is no login.")
+
+    server = await provider(answer(200, {"data": [{"id": "m"}]}))
+    async with ProviderClient(QUICK) as client:
+        assert await client.models(server.profile, Nothing(), 1) == []
+        assert await client.models(server.profile, Tokens(), 1) == [{"id": "m"}]
+    assert len(server.requests) == 1

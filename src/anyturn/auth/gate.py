@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from anyturn.auth.key_file import KeyFile, KeysError, Stamp
+from anyturn.auth.key_file import KeyFile, KeysError
 from anyturn.auth.keys import Key, find_key
+from anyturn.auth.private_file import Stamp
+from anyturn.wire.credentials import NOTHING_PASSED
 
 log = logging.getLogger("anyturn")
 
@@ -20,11 +22,13 @@ class Caller(msgspec.Struct, frozen=True):
     """Who sends a request. `owner` is whom stored things belong to; `name` is for people.
 
     With a key, the owner is the key's id. Where none is needed, it is a digest of whatever key the
-    client sent, so that two users of a machine do not meet, and empty when it sent none.
+    client sent, so that two users of a machine do not meet, and empty when it sent none. `passed`
+    is what it sent of its own to be sent on to a provider.
     """
 
     owner: str = ""
     name: str = ""
+    passed: Mapping[str, str] = NOTHING_PASSED
 
 
 class Gate:
@@ -66,9 +70,14 @@ class Gate:
         """Why the keys cannot be read now; empty when they can."""
         return self._complaint
 
-    def caller(self, secrets: Sequence[str]) -> Caller | None:
-        """Who sends these keys, any of which may be the right one; None when it is nobody."""
+    def caller(self, secrets: Sequence[str], account: str = "") -> Caller | None:
+        """Who sends these keys, any of which may be the right one; None when it is nobody.
+
+        Where no key is needed, `account` names the caller instead of a key that keeps changing.
+        """
         self._look()
+        if not self._closed and account:
+            return Caller(_owner_of(account, "account"))
         if not self._closed:
             return Caller(_owner_of(secrets[0]) if secrets else "")
         found = [key for secret in secrets if (key := find_key(self._keys, secret))]
@@ -106,8 +115,8 @@ class Gate:
         self._complaint = sentence
 
 
-def _owner_of(secret: str) -> str:
+def _owner_of(secret: str, kind: str = "bearer") -> str:
     """An owner that says nothing of the key, and is no digest that is used for anything else."""
     data = secret.encode("utf-8", "surrogateescape")
     digest = hashlib.blake2b(data, digest_size=_OWNER_BYTES, person=b"anyturn owner")
-    return f"bearer_{digest.hexdigest()}"
+    return f"{kind}_{digest.hexdigest()}"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,16 +21,17 @@ from anyturn.auth.keys import (
     named_key,
     secret_of,
 )
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from anyturn.auth.private_file import (
+    FileProblem,
+    Stamp,
+    locked,
+    read_private,
+    stamp_of,
+    write_private,
+)
 
 # Some five thousand keys.
 _MAX_BYTES = 1024 * 1024
-
-Stamp = tuple[int, ...]
 
 
 class KeysError(Exception):
@@ -61,33 +58,14 @@ class KeyFile:
 
     def stamp(self) -> Stamp:
         """What changes whenever the file does, comes or goes. Cheap: one look at the folder."""
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            return (error.errno or 0,)
-        except ValueError:
-            return (-1,)
-        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        return stamp_of(self.path)
 
     def read(self) -> tuple[Key, ...] | None:
         """All keys; None when there is no file. Raises `KeysError` when they cannot be read."""
         try:
-            # A pipe would be waited for.
-            if not stat.S_ISREG(self.path.stat().st_mode):
-                raise self._complaint("it is not a file")
-            with self.path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise self._complaint(f"{error.strerror or error}") from None
-        except ValueError:
-            raise self._complaint("no file can have this name") from None
-        if len(data) > _MAX_BYTES:
-            raise self._complaint(f"it has more than {_MAX_BYTES:,} bytes")
-        try:
-            return decode_keys(data)
-        except DamagedKeys as error:
+            data = read_private(self.path, _MAX_BYTES)
+            return None if data is None else decode_keys(data)
+        except (FileProblem, DamagedKeys) as error:
             raise self._complaint(str(error)) from None
 
     def add(self, name: str) -> tuple[Key, str]:
@@ -127,58 +105,17 @@ class KeyFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let in one writer at a time. The lock is a file that is never replaced."""
-        path = self.path.resolve()
-        path = path.with_name(f"{path.name}.lock")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise self._complaint(f"{error.strerror or error}", "written") from None
-        try:
-            _lock(descriptor)
-            yield
-        finally:
-            os.close(descriptor)
+            with locked(self.path):
+                yield
+        except FileProblem as error:
+            raise self._complaint(str(error), "written") from None
 
     def _write(self, keys: Iterable[Key]) -> None:
-        """Replace the file as a whole: who reads meanwhile gets the old one or the new one."""
-        # A link stays a link, to a new file.
-        path = self.path.resolve()
         try:
-            # Such files are for their owner alone (0600).
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(encode_keys(keys))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-                _settle(path.parent)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
-        except OSError as error:
-            raise self._complaint(f"{error.strerror or error}", "written") from None
+            write_private(self.path, encode_keys(keys))
+        except FileProblem as error:
+            raise self._complaint(str(error), "written") from None
 
     def _complaint(self, why: str, done: str = "read") -> KeysError:
         return KeysError(f"The keys file {self.path} cannot be {done}: {why.rstrip('.')}.")
-
-
-def _settle(folder: Path) -> None:
-    """Make a replaced file stay replaced: a revoked key must not come back with the power."""
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _lock(descriptor: int) -> None:
-    """Wait for the lock, which ends with the descriptor."""
-    if sys.platform == "win32":
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)

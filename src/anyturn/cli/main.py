@@ -11,7 +11,19 @@ from rich.markup import escape
 import anyturn
 from anyturn.auth.key_file import KeysError
 from anyturn.capture_files import CaptureError
-from anyturn.cli import captures, check, codex, demo, keys, providers, replay, serve, store
+from anyturn.cli import (
+    captures,
+    check,
+    codex,
+    demo,
+    keys,
+    login,
+    providers,
+    replay,
+    serve,
+    status,
+    store,
+)
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
 from anyturn.replay.provider import ReplayError
@@ -34,6 +46,9 @@ app.command()(demo.demo)
 app.command()(check.check)
 app.command()(replay.replay)
 app.add_typer(captures.app, name="captures")
+app.command()(login.login)
+app.command()(login.logout)
+app.command()(status.status)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")

@@ -72,13 +72,15 @@ def listing(
 
 def _row(profile: Profile) -> dict[str, Any]:
     found = next((name for name in profile.key_env if os.environ.get(name, "").strip()), None)
+    with_key = profile.auth not in ("chatgpt", "client")
     return {
         "name": profile.name,
         "title": profile.label,
         "base_url": profile.base_url,
         "key_env": list(profile.key_env),
         "key_found_in": found,
-        "key_needed": not (profile.key_optional or is_local(profile.base_url)),
+        "key_needed": with_key and not (profile.key_optional or is_local(profile.base_url)),
+        "auth": profile.auth,
         "default_model": profile.default_model,
         "retired": retired_on(profile.name),
     }
@@ -87,6 +89,10 @@ def _row(profile: Profile) -> dict[str, Any]:
 def _key_words(row: dict[str, Any]) -> str:
     if row["retired"]:
         return f"[dim]service ended {row['retired']}[/]"
+    if row["auth"] == "chatgpt":
+        return "[dim]anyturn login chatgpt[/]"
+    if row["auth"] == "client":
+        return "[dim]the client's own[/]"
     if row["key_found_in"]:
         return f"[green]✔ {row['key_found_in']}[/]"
     if not row["key_needed"]:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
 from aiohttp import web
 
+from anyturn.auth.client_bearer import account_in, passed_on
 from anyturn.auth.gate import Caller, Gate
 from anyturn.errors import Kind, TurnError
 from anyturn.server.dialect import dialect_of
 from anyturn.translate.adaptations import HEADER
 from anyturn.wire.address import host_name, is_local_host, origin_of
+from anyturn.wire.credentials import NOTHING_PASSED
 
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
@@ -40,13 +43,22 @@ class Admission:
     """Guards an application: `install` it before the application starts.
 
     `host` is what the gateway listens on, and `origins` are those of the web pages that may use it.
+    With `passes_on`, callers bring what a provider is asked with, and are known by its account.
     """
 
-    def __init__(self, gate: Gate, *, host: str, origins: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        host: str,
+        origins: frozenset[str] = frozenset(),
+        passes_on: bool = False,
+    ) -> None:
         self._gate = gate
         self._host = host.lower()
         self._listens_locally = is_local_host(host)
         self._origins = origins
+        self._passes_on = passes_on
 
     def install(self, app: web.Application) -> None:
         """Have every request of `app` checked, behind the middlewares that it has."""
@@ -70,9 +82,10 @@ class Admission:
     # ---------------------------------------------------------------- who
 
     def _caller(self, request: web.Request) -> Caller:
-        caller = self._gate.caller(secrets_in(request.headers))
+        passed = passed_on(request.headers) if self._passes_on else NOTHING_PASSED
+        caller = self._gate.caller(secrets_in(request.headers), account_in(passed))
         if caller is not None:
-            return caller
+            return msgspec.structs.replace(caller, passed=passed) if passed else caller
         if request.method in ("GET", "HEAD") and request.path in _OPEN_PATHS:
             return Caller()
         raise self._refusal(request)

@@ -10,4 +10,5 @@ from anyturn.server.admission import CALLER
 
 def caller_of(request: web.Request, nearby: Nearby | None = None) -> Caller:
     """The caller whom `Admission` let in, with what only this connection remembers."""
-    return Caller(request[CALLER].owner, nearby, request.headers)
+    caller = request[CALLER]
+    return Caller(caller.owner, nearby, request.headers, caller.passed)

@@ -100,7 +100,9 @@ async def _listening(
         )
         app = server.app()
         origins = frozenset(filter(None, map(origin_of, settings.cors_origins.split(","))))
-        Admission(gate, host=settings.host, origins=origins).install(app)
+        passes_on = routing.passes_on
+        admission = Admission(gate, host=settings.host, origins=origins, passes_on=passes_on)
+        admission.install(app)
         async with _started(app) as runner:
             try:
                 port = await _listen(runner, settings.host, settings.port)
@@ -112,6 +114,7 @@ async def _listening(
                 server.sockets.leave()
                 await gateway.close(settings.shutdown_timeout_s)
                 await background.close()
+                await routing.close()
 
 
 @asynccontextmanager

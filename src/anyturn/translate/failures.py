@@ -221,6 +221,10 @@ def _model_hint(profile: Profile) -> str:
 
 
 def _key_hint(profile: Profile) -> str:
+    if profile.auth == "chatgpt":
+        return "It was asked with the ChatGPT login: see anyturn status."
+    if profile.auth == "client":
+        return "It was asked with the client's own login, which only the client can renew."
     if not profile.key_env:
         return "Check the API key that it is called with."
     return f"The API key is read from {' or '.join(profile.key_env)}: check it there."

@@ -7,7 +7,7 @@ import io
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from anyturn.errors import Kind, TurnError
 from anyturn.translate.failures import failure_from_http
 from anyturn.upstream.stream import ProviderStream
 from anyturn.wire.address import is_local
+from anyturn.wire.credentials import NOTHING_PASSED, Credential
 from anyturn.wire.profile import Profile
 
 _ERROR_BODY_MAX = 64 * 1024
@@ -78,7 +79,7 @@ class ProviderClient:
 
     @asynccontextmanager
     async def stream(
-        self, profile: Profile, api_key: str | None, body: bytes
+        self, profile: Profile, api_key: Credential, body: bytes
     ) -> AsyncIterator[ProviderStream]:
         """Give the open answer of a Chat request, as `open` does; leaving the block closes it."""
         stream = await self.open(profile, api_key, body)
@@ -87,13 +88,21 @@ class ProviderClient:
         finally:
             stream.close()
 
-    async def open(self, profile: Profile, api_key: str | None, body: bytes) -> ProviderStream:
+    async def open(
+        self,
+        profile: Profile,
+        api_key: Credential,
+        body: bytes,
+        passed: Mapping[str, str] = NOTHING_PASSED,
+    ) -> ProviderStream:
         """Send a Chat request and give its open answer; to close it early cancels the rest.
 
         Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the provider's
-        Retry-After demands. Raises `TurnError` in the provider's words when it stays refused.
+        Retry-After demands. A source of tokens is told of a 401, and asked with once more what it
+        then gives; `passed` is what the client sent for it. Raises `TurnError` in the provider's
+        words when it stays refused.
         """
-        response = await self._response(profile, api_key, body)
+        response = await self._authorised(profile, api_key, body, passed)
         return ProviderStream(response, profile, self._limits.idle_timeout_s)
 
     async def why_unreachable(self, profile: Profile, timeout_s: float = 3.0) -> str:
@@ -106,30 +115,44 @@ class ProviderClient:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _unreachable(profile, url, error).message
 
-    async def models(self, profile: Profile, api_key: str | None, timeout_s: float) -> list[Any]:
+    async def models(self, profile: Profile, api_key: Credential, timeout_s: float) -> list[Any]:
         """The provider's own list of models, as it gives it; empty when it cannot be had."""
         if not profile.models_path:
             return []
         url = profile.base_url.rstrip("/") + profile.models_path
-        headers = _headers(profile, api_key)
         body = bytearray()
         try:
             async with asyncio.timeout(timeout_s):
+                headers = await _all_headers(profile, api_key, NOTHING_PASSED)
                 async with self._session_for(url).get(url, headers=headers) as response:
                     await _fill(body, response, _LISTING_MAX)
             listing = msgspec.json.decode(body)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError, TurnError):
             return []
         data = listing.get("data") if isinstance(listing, dict) else listing
         return data if isinstance(data, list) else []
 
+    async def _authorised(
+        self, profile: Profile, api_key: Credential, body: bytes, passed: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        headers = await _all_headers(profile, api_key, passed)
+        try:
+            return await self._response(profile, headers, body)
+        except TurnError as refusal:
+            if refusal.provider_status != 401 or api_key is None or isinstance(api_key, str):
+                raise
+            renewed = await api_key.renewed(headers, passed)
+            if renewed is None:
+                raise
+        return await self._response(profile, {**headers, **renewed}, body)
+
     async def _response(
-        self, profile: Profile, api_key: str | None, body: bytes
+        self, profile: Profile, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
         attempt = 0
         while True:
             try:
-                return await self._send(profile, api_key, body)
+                return await self._send(profile, headers, body)
             except TurnError as error:
                 wait_s = _wait_before_retry(error, attempt)
                 attempt += 1
@@ -142,7 +165,7 @@ class ProviderClient:
             await asyncio.sleep(wait_s)
 
     async def _send(
-        self, profile: Profile, api_key: str | None, body: bytes
+        self, profile: Profile, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
         url = profile.base_url.rstrip("/") + profile.chat_path
         try:
@@ -150,7 +173,7 @@ class ProviderClient:
                 response = await self._session_for(url).post(
                     url,
                     data=_as_data(body),
-                    headers=_headers(profile, api_key),
+                    headers=headers,
                     allow_redirects=False,
                 )
         except TimeoutError as error:
@@ -201,6 +224,14 @@ async def _fill(body: bytearray, response: aiohttp.ClientResponse, limit: int) -
 def _as_data(body: bytes) -> bytes | io.BytesIO:
     """A small body leaves together with its headers, a large one in steps that let others run."""
     return body if len(body) < _LARGE_BODY else io.BytesIO(body)
+
+
+async def _all_headers(
+    profile: Profile, api_key: Credential, passed: Mapping[str, str]
+) -> dict[str, str]:
+    if api_key is None or isinstance(api_key, str):
+        return _headers(profile, api_key)
+    return {**_headers(profile, None), **await api_key.headers(passed)}
 
 
 def _headers(profile: Profile, api_key: str | None) -> dict[str, str]:

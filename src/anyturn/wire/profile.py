@@ -59,7 +59,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     key_env: tuple[str, ...] = ()
     """Environment variables that may hold the key, first found wins."""
     key_optional: bool = False
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    auth: Literal["bearer", "api-key", "none", "chatgpt", "client"] = "bearer"
+    """`chatgpt`: the tokens of a ChatGPT login; `client`: the client's own bearer, sent on."""
     headers: dict[str, str] = {}
 
     # -- the model, for the catalogue that Codex reads

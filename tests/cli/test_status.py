@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from anyturn.auth.chatgpt import Tokens, encode_login, tokens_of
+from anyturn.cli.main import main
+from support.authorization_server import ACCOUNT, claims, jwt
+
+Run = Callable[..., tuple[int, str, str]]
+ACCESS = jwt(claims(exp=int(time.time()) + 8000))
+
+
+@pytest.fixture
+def status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
+    """Run `anyturn status ARGUMENTS` in an empty home: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["anyturn", "status", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def write(home: Path, tokens: Tokens) -> None:
+    path = home / ".config" / "anyturn" / "chatgpt.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_login(tokens))
+
+
+def write_codex(home: Path, access: str) -> None:
+    path = home / ".codex" / "auth.json"
+    path.parent.mkdir(exist_ok=True)
+    tokens = {"access_token": access, "id_token": "", "refresh_token": "rt-planted"}
+    path.write_bytes(msgspec.json.encode({"tokens": tokens}))
+
+
+def own() -> Tokens:
+    return tokens_of(ACCESS, jwt(claims()), "rt-planted")
+
+
+def test_without_a_login_the_way_to_one_is_said(status: Run) -> None:
+    code, out, _ = status()
+    assert (code, "anyturn login chatgpt" in out) == (1, True)
+    assert msgspec.json.decode(status("--json")[1]) == {"chatgpt": []}
+
+
+def test_each_login_has_its_row_and_no_token(status: Run, tmp_path: Path) -> None:
+    write(tmp_path, own())
+    write_codex(tmp_path, ACCESS)
+    code, out, err = status()
+    assert code == 0
+    first, second = out.splitlines()[1:3]
+    for words in ("anyturn", "ready", ACCOUNT, "plus", "2 h", "chatgpt.json"):
+        assert words in first
+    assert "codex, not used" in second
+    whole = out + err + status("--json")[1]
+    assert "planted" not in whole
+    assert not any(part in whole for part in ACCESS.split(".")[:2])
+
+
+def test_a_login_that_ended_is_exit_code_1_and_says_what_to_do(status: Run, tmp_path: Path) -> None:
+    write(tmp_path, msgspec.structs.replace(own(), problem="refresh_token_reused"))
+    write_codex(tmp_path, ACCESS)
+    code, out, err = status()
+    assert (code, "ended" in out) == (1, True)
+    assert "Log in again: anyturn login chatgpt." in err
+
+
+def test_a_login_of_codex_that_expired_is_codex_to_renew(status: Run, tmp_path: Path) -> None:
+    write_codex(tmp_path, jwt(claims(exp=1000)))
+    code, out, err = status()
+    assert (code, "expired" in out, "over" in out) == (1, True, True)
+    assert "run `codex` once" in err
+
+
+def test_json_says_it_with_names(status: Run, tmp_path: Path) -> None:
+    write_codex(tmp_path, ACCESS)
+    code, out, _ = status("--json")
+    (row,) = msgspec.json.decode(out)["chatgpt"]
+    assert code == 0
+    assert {name: row[name] for name in ("source", "used", "state", "account", "plan")} == {
+        "source": "codex",
+        "used": True,
+        "state": "ready",
+        "account": ACCOUNT,
+        "plan": "plus",
+    }
+    assert row["expires_at"].endswith("Z")
