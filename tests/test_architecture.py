@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": {*_CORE, "store"},
     "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
     "capture_files": {"capture"},
-    "recorder": {"errors", "wire", "capture", "capture_files", "config", "gateway"},
+    "recorder": {"errors", "wire", "capture", "capture_files", "config", "routing", "gateway"},
     "background": {*_CORE, "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
