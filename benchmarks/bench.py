@@ -1,7 +1,7 @@
 """What the gateway costs per event, beside the same work through a plain byte relay.
 
-    python benchmarks/bench.py            about 90 seconds
-    python benchmarks/bench.py --quick    about 20 seconds
+    python benchmarks/bench.py            about 150 seconds
+    python benchmarks/bench.py --quick    about 40 seconds
 
 CPU and ratios are what counts; times of a shared machine are not. README.md says how to read it.
 """

@@ -53,7 +53,10 @@ class Target(msgspec.Struct, frozen=True):
 
     def request(self, script: Script) -> bytes:
         """Return the bytes of one whole HTTP request for this script."""
-        body = bodies.request(self.api, script.model)
+        return self.post(bodies.request(self.api, script.model))
+
+    def post(self, body: bytes) -> bytes:
+        """Return the bytes of one whole HTTP request with this body."""
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
             "Content-Type: application/json\r\nAccept: text/event-stream\r\n"
@@ -95,7 +98,7 @@ class Sample(msgspec.Struct):
     caught_up: float
 
 
-class _Line:
+class Line:
     """One connection of the client, busy with one turn at a time."""
 
     __slots__ = ("_tail", "sock", "turn")
@@ -137,9 +140,9 @@ def drive(
     request = target.request(script)
     done: list[Turn] = []
     with (
-        _lines(target, min(connections, turns)) as lines,
+        open_lines(target, min(connections, turns)) as lines,
         selectors.DefaultSelector() as selector,
-        _gc_paused(),
+        gc_paused(),
     ):
         waiting = deque(range(turns))
         start = time.monotonic_ns()
@@ -176,7 +179,7 @@ def silent_streams(target: Target, script: Script, count: int) -> Iterator[None]
     with contextlib.ExitStack() as stack:
         for start in range(0, count, OPENING_BATCH):
             batch = min(OPENING_BATCH, count - start)
-            lines = stack.enter_context(_lines(target, batch))
+            lines = stack.enter_context(open_lines(target, batch))
             for line in lines:
                 line.ask(request)
             for line in lines:
@@ -184,18 +187,18 @@ def silent_streams(target: Target, script: Script, count: int) -> Iterator[None]
         yield
 
 
-def _read_to_first_delta(line: _Line) -> None:
+def _read_to_first_delta(line: Line) -> None:
     while not DELTA_MARK.search(b"".join(data for _, data in line.turn.reads)):
         if line.read():
             raise LoadError(f"no first delta: {_excerpt(line.turn)}")
 
 
 @contextlib.contextmanager
-def _lines(target: Target, count: int) -> Iterator[list[_Line]]:
-    lines: list[_Line] = []
+def open_lines(target: Target, count: int) -> Iterator[list[Line]]:
+    lines: list[Line] = []
     try:
         for _ in range(count):
-            lines.append(_Line(target))  # noqa: PERF401 - what was opened must be closed
+            lines.append(Line(target))  # noqa: PERF401 - what was opened must be closed
         yield lines
     finally:
         for line in lines:
@@ -203,7 +206,7 @@ def _lines(target: Target, count: int) -> Iterator[list[_Line]]:
 
 
 @contextlib.contextmanager
-def _gc_paused() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     gc.collect()
     gc.disable()
     try:

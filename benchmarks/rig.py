@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 from load import LoadError, Sample, Target, drive, silent_streams, verify
-from process import Server, cpu_ns, python
+from loops import drive_loops, took_ns
+from process import Server, StartError, cpu_ns, python
 from stub_provider import Script
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +35,8 @@ def gateway_environment() -> dict[str, str]:
     """Return the gateway's environment: no setting of the user's, a made-up key, no proxy."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANYTURN_")}
     return kept | {
+        # What a scenario does not ask for is not measured, and nothing is left in a user's home.
+        "ANYTURN_STORE": "off",
         "CEREBRAS_API_KEY": "not-a-key",
         "NO_PROXY": "*",
         "PYTHONPATH": str(SOURCES),
@@ -65,6 +71,19 @@ class Subject(msgspec.Struct):
             cost = cpu_ns(self.server.pid) - before
             return cost, verify(self.target.api, script, recording)
 
+    def run_loops(
+        self, script: Script, *, loops: int, turns: int, remembered: bool
+    ) -> tuple[int, list[int]]:
+        """Drive loops of turns and return the CPU nanoseconds, and how long each turn took."""
+        with self._explained():
+            before = cpu_ns(self.server.pid)
+            recording = drive_loops(
+                self.target, script, loops=loops, turns=turns, remembered=remembered
+            )
+            cost = cpu_ns(self.server.pid) - before
+            verify(self.target.api, script, recording)
+            return cost, took_ns(recording)
+
     @contextlib.contextmanager
     def hold_open(self, script: Script, count: int) -> Iterator[None]:
         """Hold streams open, each past its first delta."""
@@ -82,6 +101,33 @@ class Subject(msgspec.Struct):
     def warm_up(self) -> None:
         """Run a few streams, so that no measurement pays for imports and first allocations."""
         self.run(WARM_UP, connections=4, turns=16)
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """Start Redis or Valkey, which keeps nothing on disk; gives its address."""
+    program = redis_program()
+    assert program is not None
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        with subprocess.Popen(
+            [*command, "--dir", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as child:
+            assert child.stdout is not None
+            try:
+                if not any("Ready to accept connections" in line for line in child.stdout):
+                    raise StartError(f"{program} does not start on port {port}")
+                yield f"redis://127.0.0.1:{port}"
+            finally:
+                child.terminate()
+
+
+def redis_program() -> str | None:
+    """Return where the server is, None when none is installed."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 class Rig(contextlib.ExitStack):
@@ -114,8 +160,11 @@ class Rig(contextlib.ExitStack):
             yield relay
 
     @contextlib.contextmanager
-    def fresh_gateway(self, *, records: bool = False) -> Iterator[Subject]:
-        """Start another gateway, away from any configuration file; it may record its turns."""
+    def fresh_gateway(self, *, records: bool = False, **options: str) -> Iterator[Subject]:
+        """Start another gateway, away from any configuration file, with these variables.
+
+        It may record its turns. `{folder}` in the variables is an empty folder of its own.
+        """
         with (
             tempfile.TemporaryDirectory() as empty,
             Server(
@@ -123,7 +172,8 @@ class Rig(contextlib.ExitStack):
                     *gateway_command(self.provider.url),
                     *(("--capture", f"{empty}/captures") if records else ()),
                 ],
-                env=gateway_environment(),
+                env=gateway_environment()
+                | {name: value.format(folder=empty) for name, value in options.items()},
                 cwd=Path(empty),
                 ignore=[self.provider.port],
             ) as server,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from abc import abstractmethod
@@ -11,7 +12,7 @@ import bodies
 import msgspec
 from load import Sample, percentile
 from process import resident_bytes
-from rig import Rig, Subject
+from rig import Rig, Subject, redis_program, redis_server
 from stub_provider import Script
 
 Judged = Literal["value", "difference", "ratio"]
@@ -280,6 +281,59 @@ class ManyTurns(Scenario, frozen=True, kw_only=True):
             gateway.run(Script(n=5, per=5), connections=8, turns=portion)
 
 
+class Memory(Scenario, frozen=True, kw_only=True):
+    """What a store adds to the turns of agents that name the response before.
+
+    Beside the same gateway without a store, where they send everything: it takes the relay's place.
+    """
+
+    unit: str = "ms"
+    judged: Judged = "difference"
+    script: Script
+    quick_n: int
+    loops: int
+    turns: int
+    most_rounds: int = 3
+
+    def measure(self, rig: Rig) -> list[Row]:
+        with contextlib.ExitStack() as stack:
+            none = stack.enter_context(rig.fresh_gateway())
+            stores = {"sqlite": {"ANYTURN_STORE_PATH": "{folder}/store.sqlite3"}}
+            if redis_program() is not None:
+                stores["redis"] = {"ANYTURN_STORE_URL": stack.enter_context(redis_server())}
+            subjects = {
+                name: stack.enter_context(rig.fresh_gateway(ANYTURN_STORE=name, **options))
+                for name, options in stores.items()
+            }
+            rows = {name: self._rows(name) for name in stores}
+            for _ in range(min(rig.rounds, self.most_rounds)):
+                floor = self._run(none, rig.quick, remembered=False)
+                for name, subject in subjects.items():
+                    found = self._run(subject, rig.quick, remembered=True)
+                    for row, relay, gateway in zip(rows[name], floor, found, strict=True):
+                        row.relay.append(relay)
+                        row.gateway.append(gateway)
+        return [row for pair in rows.values() for row in pair]
+
+    def _rows(self, store: str) -> list[Row]:
+        time_row, cost_row = self.row(), self.row()
+        time_row.name, cost_row.name = f"{self.name}-{store}", f"{self.name}-{store}-cpu"
+        time_row.title = cost_row.title = f"{self.title}, {store} beside no store"
+        time_row.count = cost_row.count = self.loops * self.turns
+        cost_row.unit, cost_row.target = "µs/turn", None
+        return [time_row, cost_row]
+
+    def _run(self, subject: Subject, quick: bool, *, remembered: bool) -> tuple[float, float]:
+        """Return the median time of a turn in ms, and what each cost in µs."""
+        script = self.script
+        if quick:
+            script = msgspec.structs.replace(script, n=self.quick_n)
+        cost, took = subject.run_loops(
+            script, loops=self.loops, turns=self.turns, remembered=remembered
+        )
+        return percentile(took, 0.5) / 1e6, microseconds_each(subject, cost, len(took))
+
+
 class Conversion(Scenario, frozen=True, kw_only=True):
     """CPU of one long request on its way through the translator, bytes to bytes, in this process.
 
@@ -364,6 +418,16 @@ SCENARIOS: tuple[Scenario, ...] = (
     FirstEvent(name="first", title="first event after the provider's, p50", turns=40, target=5),
     # The gateway's own limit for a request: a turn of Codex waits seconds, not milliseconds.
     TinyTurns(name="tiny", title="turn of one event", turns=400, target=1000),
+    # A model that takes 0.6 s: what the store adds is its own time, not a queue for the CPU.
+    Memory(
+        name="memory",
+        title="50 loops × 6 turns",
+        script=Script(mode="tool", n=24, rate=40),
+        quick_n=12,
+        loops=50,
+        turns=6,
+        target=3,
+    ),
     Conversion(name="convert", title="1 MB request of 400 items", target=15),
     SilentStreams(name="silent", title="500 open silent streams", streams=500, target=40),
     ManyTurns(

@@ -27,6 +27,7 @@ PLACEHOLDER = b"0" * STAMP_DIGITS
 # Writes made before sockets are looked at again, so that a flat-out stream starves nobody.
 QUANTUM = 64
 GOLDEN = 0.6180339887498949
+CALL_ID = b"call_4b7a90c1e"
 
 TOKENS = (
     *(" the", " a", " of", " to", " and", "ing", " function", " returns", " value", ".", ","),
@@ -119,7 +120,7 @@ def _opening(mode: str) -> str:
     if mode == "text":
         return '{"role":"assistant"}'
     call = (
-        '{"index":0,"id":"call_4b7a90c1e","type":"function",'
+        f'{{"index":0,"id":"{CALL_ID.decode()}","type":"function",'
         '"function":{"name":"read_file","arguments":""}}'
     )
     return f'{{"role":"assistant","tool_calls":[{call}]}}'
@@ -151,9 +152,11 @@ class Answer:
     the timer overslept.
     """
 
-    __slots__ = ("_first", "_hold", "_interval", "_next", "_stamp", "_writes")
+    __slots__ = ("_call_id", "_first", "_hold", "_interval", "_next", "_stamp", "_writes")
 
     def __init__(self, script: Script, phase: float) -> None:
+        # No two answers of a run have the same phase.
+        self._call_id = b"call_%09x" % int(phase * 16**9)
         self._writes = encode(script)
         self._stamp = script.stamp
         self._interval = script.per * 1e9 / script.rate if script.rate else 0.0
@@ -175,6 +178,8 @@ class Answer:
     def take(self) -> bytes:
         payload = self._writes[self._next]
         self._next += 1
+        if self._next == 1:
+            payload = payload.replace(CALL_ID, self._call_id)
         if self._stamp:
             return payload.replace(PLACEHOLDER, b"%0*d" % (STAMP_DIGITS, time.monotonic_ns()))
         return payload

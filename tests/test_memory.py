@@ -350,11 +350,16 @@ def test_what_is_readable_is_read() -> None:
 # ---------------------------------------------------------------- owners
 
 
+# An id that no other conversation can have: by itself it says which call is meant.
+DRAWN = "call_7fQ2xk9LmZ3pT0aB"
+
+
 async def test_owners_do_not_share_anything() -> None:
     """What one stored cannot be found by another, whatever it is asked by."""
     store = MemoryStore()
     await store.put_conversation("mine", StoredConversation("conv_1", 1))
-    async with staged(Answer(text("One."), call("f", "{}")), store=store) as on:
+    step = Answer(text("One."), call("f", "{}", id=DRAWN))
+    async with staged(step, store=store) as on:
         response = await on.run(caller=MINE, tools=[TOOL], conversation="conv_1")
         said, called = response.output
         output = {"type": "function_call_output", "call_id": called.call_id, "output": "x"}
@@ -534,7 +539,7 @@ async def test_references_bring_reasoning_back_also_after_a_restart(
 @FIELDS
 async def test_outputs_alone_bring_their_calls_and_reasoning_back(profile: str, field: str) -> None:
     """F16, F20."""
-    step = Answer(reasoning("I look."), call("f", "{}"))
+    step = Answer(reasoning("I look."), call("f", "{}", id=DRAWN))
     async with staged(step, text("Done."), store=MemoryStore(), profile=profile) as on:
         one = await on.run(tools=[TOOL])
         await on.run(tools=[TOOL], input=[message("Hi"), *outputs(one)])

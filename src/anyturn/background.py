@@ -217,7 +217,7 @@ class Background:
         """Tell whichever gateway on this store runs a response to cancel it, at its next beat."""
         memory = self._gateway.memory
         wish = StoredItem(_wish_id(response_id), b"1")
-        await memory.asked(memory.needed_store().put_items(owner, [wish]))
+        await memory.asked(memory.needed_store().put_items(_beats_of(owner), [wish]))
 
     async def forget(self, owner: str, response_id: str) -> None:
         """Stop a job, and return when it is known that nothing more of it will be stored."""
@@ -229,7 +229,7 @@ class Background:
     async def is_lost(self, owner: str, stored: StoredResponse) -> bool:
         """Whether a stored response that is not over has nobody who works on it."""
         memory, beat_id = self._gateway.memory, _beat_id(stored.id)
-        found = await memory.asked(memory.needed_store().get_items(owner, [beat_id]))
+        found = await memory.asked(memory.needed_store().get_items(_beats_of(owner), [beat_id]))
         beat = readable(found.get(beat_id, b"0"), int, "a background response's beat")
         return self._now() - max(beat, stored.created_at) > LOST_AFTER_S
 
@@ -316,7 +316,7 @@ class Background:
             await asyncio.sleep(self._beat_s)
 
     async def _beat_once(self, job: Job) -> None:
-        memory, owner = self._gateway.memory, job.turn.recalled.caller.owner
+        memory, owner = self._gateway.memory, _beats_of(job.turn.recalled.caller.owner)
         store, wish_id = memory.needed_store(), _wish_id(job.turn.id)
         beat = StoredItem(_beat_id(job.turn.id), str(int(self._now())).encode())
         await memory.asked(store.put_items(owner, [beat]))
@@ -324,7 +324,7 @@ class Background:
             job.work.cancel()
 
     async def _forget_beat(self, job: Job) -> None:
-        memory, owner = self._gateway.memory, job.turn.recalled.caller.owner
+        memory, owner = self._gateway.memory, _beats_of(job.turn.recalled.caller.owner)
         ids = [_beat_id(job.turn.id), _wish_id(job.turn.id)]
         await memory.asked(memory.needed_store().delete_items(owner, ids))
 
@@ -352,6 +352,11 @@ def _result(job: Job, work: asyncio.Task[r.Response]) -> r.Response:
     so_far = machine.so_far("failed")
     usage = so_far.usage or r.Usage(0, 0, 0)
     return msgspec.structs.replace(so_far, error=r.ErrorBody(code, sentence), usage=usage)
+
+
+def _beats_of(owner: str) -> str:
+    """Whom the beats of an owner's jobs belong to: no client is it, so none can refer to a beat."""
+    return f"beats of {owner}"
 
 
 def _beat_id(response_id: str) -> str:

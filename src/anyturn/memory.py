@@ -316,7 +316,8 @@ class Memory:
         except StoreError as error:
             why = str(error)
         raise TurnError(
-            Kind.STORE_FAILED, f"The gateway's store, which this request needs, failed: {why}."
+            Kind.STORE_FAILED,
+            f"The gateway's store, which this request needs, failed: {why.rstrip('.')}.",
         )
 
     async def _write(

@@ -392,3 +392,25 @@ def test_a_gateway_that_seems_to_cost_nothing_is_not_believed() -> None:
 def test_an_unknown_scenario_is_refused_with_the_known_names() -> None:
     with pytest.raises(typer.BadParameter, match="flat50"):
         bench.chosen(["nope"])
+
+
+# ---------------------------------------------------------------- loops
+
+
+def test_loops_name_what_is_stored_and_a_gateway_without_a_store_gets_everything() -> None:
+    memory = next(one for one in scenarios.SCENARIOS if one.name == "memory")
+    small = msgspec.structs.replace(memory, loops=3, turns=3, most_rounds=1)
+    with rig.Rig(rounds=1, quick=True) as some:
+        rows = small.measure(some)
+    assert {row.name for row in rows} >= {"memory-sqlite", "memory-sqlite-cpu"}
+    assert all(row.count == 9 and row.gateway_median and row.relay_median for row in rows)
+
+
+def test_a_loop_that_forgets_what_the_store_should_know_is_noticed() -> None:
+    script = Script(mode="tool", n=2, rate=100)
+    with (
+        rig.Rig(rounds=1, quick=True) as some,
+        some.fresh_gateway() as without_a_store,
+        pytest.raises(load.LoadError, match="previous_response_not_found"),
+    ):
+        without_a_store.run_loops(script, loops=1, turns=2, remembered=True)

@@ -193,6 +193,61 @@ async def test_the_greeting_says_who_needs_a_key_and_changes_count_while_it_runs
     assert secret[4:] not in shown + ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({}, "memory  ~/.local/state/anyturn/store.sqlite3, for 30 days"),
+        ({"ANYTURN_STORE_TTL_DAYS": "0.5"}, "store.sqlite3, for 0.5 days"),
+        ({"ANYTURN_STORE": "memory"}, "memory  in this process, gone when it ends"),
+        ({"ANYTURN_STORE": "off"}, "memory  off: nothing is kept"),
+        ({"ANYTURN_STORE_PATH": "/dev/null/x.db"}, "memory  does not work, see the error above"),
+    ],
+    ids=["by default", "for a while", "memory", "off", "broken"],
+)
+async def test_the_greeting_says_where_memory_is_kept(start, options, shown):
+    async with ScriptedProvider([]) as provider:
+        anyturn = await serve(start, provider, **options)
+        words = await greeting(anyturn)
+        os.kill(anyturn.pid, signal.SIGTERM)
+        ended = await anyturn.ended()
+    assert shown in words
+    is_broken = "/dev/null" in options.get("ANYTURN_STORE_PATH", "")
+    assert ("Nothing is remembered" in ended.stderr) == is_broken
+    assert "Traceback" not in ended.stderr
+
+
+async def test_a_redis_that_is_down_does_not_stop_the_start_and_its_password_stays_unsaid(start):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        url = f"redis://someone:{KEY}@127.0.0.1:{port}/0"
+        async with ScriptedProvider([]) as provider:
+            options = {"ANYTURN_STORE": "redis", "ANYTURN_STORE_URL": url}
+            anyturn = await serve(start, provider, **options)
+            words = await greeting(anyturn)
+            os.kill(anyturn.pid, signal.SIGTERM)
+            ended = await anyturn.ended()
+    assert f"does not work, see the error above: redis://127.0.0.1:{port}/0" in words
+    assert f"Redis at 127.0.0.1:{port} cannot be reached" in ended.stderr
+    assert KEY not in words + ended.stdout + ended.stderr
+
+
+async def test_a_store_without_its_package_is_told_in_a_sentence(start, tmp_path):
+    (tmp_path / "redis.py").write_text("raise ModuleNotFoundError(name='redis')", encoding="utf-8")
+    async with ScriptedProvider([]) as provider:
+        anyturn = await serve(
+            start,
+            provider,
+            ANYTURN_STORE="redis",
+            ANYTURN_STORE_URL="redis://127.0.0.1",
+            PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        )
+        ended = await anyturn.ended()
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "pip install redis" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 async def test_a_forced_open_gateway_says_so(start):
     async with ScriptedProvider([]) as provider:
         anyturn = await serve(start, provider, "--host", "0.0.0.0", "--allow-anyone")

@@ -12,7 +12,7 @@ import os
 import resource
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 from anyturn.store import StoreError
@@ -73,6 +73,17 @@ async def lock(path: Path) -> None:
     connection.close()
 
 
+async def lock_out(path: Path) -> None:
+    """Keep everybody out of the file, readers too, until a line comes; nobody has it open."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    say("locked")
+    sys.stdin.readline()
+    connection.execute("COMMIT")
+    connection.close()
+
+
 async def fill(path: Path, most: str) -> None:
     """Put items until no file may grow any more, and again when they may."""
     store, endless = SqliteStore(path), resource.RLIM_INFINITY
@@ -112,5 +123,6 @@ async def read_only(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    what = {"write": write, "share": share, "lock": lock, "fill": fill, "read_only": read_only}
+    works = (write, share, lock, lock_out, fill, read_only)
+    what: dict[str, Callable[..., Coroutine[None, None, None]]] = {w.__name__: w for w in works}
     asyncio.run(what[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:]))

@@ -61,10 +61,10 @@ def bare(call_id: str, kind: str = "function_call", **fields: Any) -> JSON:
 
 RS1, RS2, RS3 = thought("rs_1"), thought("rs_2", "So."), thought("rs_3", "Or.")
 MSG = said("Hello.", id="msg_1", status="completed")
-FC1 = called("c1", id="fc_1", arguments='{"a": 1}', status="completed")
-FC2 = called("c2", id="fc_2", arguments='{"a": 2}', status="completed")
-FC3 = called("c3", id="fc_3", arguments='{"a": 3}', status="completed")
-CTC = custom("c4", id="ctc_1")
+FC1 = called("c1x1y2z3", id="fc_1", arguments='{"a": 1}', status="completed")
+FC2 = called("c2x1y2z3", id="fc_2", arguments='{"a": 2}', status="completed")
+FC3 = called("c3x1y2z3", id="fc_3", arguments='{"a": 3}', status="completed")
+CTC = custom("c4x1y2z3", id="ctc_1")
 # One answer with reasoning, a message and two calls; two more with a call each; one without.
 STORE = [
     Remembered(RS1),
@@ -75,8 +75,8 @@ STORE = [
     Remembered(FC3, ("rs_2",)),
     Remembered(RS3),
     Remembered(CTC, ("rs_3",)),
-    Remembered(called("c5", id="fc_5")),
-    Remembered(called("c6", id="fc_6")),
+    Remembered(called("c5x1y2z3", id="fc_5")),
+    Remembered(called("c6x1y2z3", id="fc_6")),
 ]
 
 
@@ -120,8 +120,12 @@ def recovered(position: int) -> tuple[str, str, bool]:
 
 # ---------------------------------------------------------------- references
 
-OUT1, OUT2, OUT3 = output("c1", "one"), output("c2", "two"), output("c3", "three")
-INLINE1 = called("c1", arguments='{"a":1}')
+OUT1, OUT2, OUT3 = (
+    output("c1x1y2z3", "one"),
+    output("c2x1y2z3", "two"),
+    output("c3x1y2z3", "three"),
+)
+INLINE1 = called("c1x1y2z3", arguments='{"a":1}')
 
 REFERENCES = {
     "typed, in their places": (
@@ -132,8 +136,8 @@ REFERENCES = {
     "bare": ([{"id": "fc_1"}, OUT1], [RS1, FC1, OUT1], []),
     "bare, with a null type": ([{"type": None, "id": "fc_1"}, OUT1], [RS1, FC1, OUT1], []),
     "a message": ([ref("msg_1"), user()], [RS1, MSG, user()], []),
-    "freeform": ([ref("ctc_1"), output("c4", "ok", "custom_tool_call")],
-                 [RS3, CTC, output("c4", "ok", "custom_tool_call")], []),
+    "freeform": ([ref("ctc_1"), output("c4x1y2z3", "ok", "custom_tool_call")],
+                 [RS3, CTC, output("c4x1y2z3", "ok", "custom_tool_call")], []),
     "twice": ([ref("fc_1"), ref("fc_1"), OUT1], [RS1, FC1, OUT1], [again(1)]),
     "and its inline copy": ([ref("fc_1"), FC1, OUT1], [RS1, FC1, OUT1], [again(1)]),
     "behind its inline copy": ([RS1, FC1, ref("fc_1"), OUT1], [RS1, FC1, OUT1], [again(2)]),
@@ -146,16 +150,16 @@ REFERENCES = {
     ),
     "behind its output": ([OUT1, ref("fc_1")], [OUT1, RS1, FC1], []),
     "of what is not stored and stands there": (
-        [called("c9", id="fc_9"), ref("fc_9")], [called("c9", id="fc_9")], [again(1)],
+        [called("c9x1y2z3", id="fc_9"), ref("fc_9")], [called("c9x1y2z3", id="fc_9")], [again(1)],
     ),
     "of what is not stored and follows": (
-        [ref("fc_9"), user(), called("c9", id="fc_9")],
-        [called("c9", id="fc_9"), user()],
+        [ref("fc_9"), user(), called("c9x1y2z3", id="fc_9")],
+        [called("c9x1y2z3", id="fc_9"), user()],
         [again(2)],
     ),
     "of reasoning that is gone": (
-        [ref("rs_gone"), ref("fc_5"), output("c5")],
-        [called("c5", id="fc_5"), output("c5")],
+        [ref("rs_gone"), ref("fc_5"), output("c5x1y2z3")],
+        [called("c5x1y2z3", id="fc_5"), output("c5x1y2z3")],
         [("memory.reasoning_gone", "input[0]", True)],
     ),
     "of reasoning that is sent behind": ([ref("rs_9"), thought("rs_9")], [thought("rs_9")],
@@ -254,8 +258,11 @@ RECOVERED = {
         [RS1, FC1, OUT1, OUT2], [RS1, FC1, FC2, OUT1, OUT2], [recovered(3)],
     ),
     "parallel without reasoning": (
-        [output("c5"), output("c6")],
-        [called("c5", id="fc_5"), called("c6", id="fc_6"), output("c5"), output("c6")],
+        [output("c5x1y2z3"), output("c6x1y2z3")],
+        [
+            *(called("c5x1y2z3", id="fc_5"), called("c6x1y2z3", id="fc_6")),
+            *(output("c5x1y2z3"), output("c6x1y2z3")),
+        ],
         [recovered(0), recovered(1)],
     ),
     "of two answers": (
@@ -265,8 +272,8 @@ RECOVERED = {
         [RS1, FC1, OUT1, OUT3], [RS1, FC1, OUT1, RS2, FC3, OUT3], [recovered(3)],
     ),
     "freeform": (
-        [output("c4", "ok", "custom_tool_call")],
-        [RS3, CTC, output("c4", "ok", "custom_tool_call")],
+        [output("c4x1y2z3", "ok", "custom_tool_call")],
+        [RS3, CTC, output("c4x1y2z3", "ok", "custom_tool_call")],
         [recovered(0)],
     ),
     "twice": ([OUT1, OUT1], [RS1, FC1, OUT1, OUT1], [recovered(0)]),
@@ -284,11 +291,11 @@ def test_an_output_whose_call_was_left_out_gets_it_back_f2_f15(
 
 
 def test_recovered_parallel_calls_are_one_assistant_message_f3() -> None:
-    calls = [chat_call(f"c{n}", arguments=f'{{"a": {n}}}') for n in (1, 2)]
+    calls = [chat_call(f"c{n}x1y2z3", arguments=f'{{"a": {n}}}') for n in (1, 2)]
     assert messages(*expanded([user(), OUT1, OUT2]).items)[1:] == [
         assistant(None, *calls),
-        result("c1", "one"),
-        result("c2", "two"),
+        result("c1x1y2z3", "one"),
+        result("c2x1y2z3", "two"),
     ]
 
 
@@ -299,11 +306,17 @@ def test_an_output_whose_call_is_implied_needs_none_f4() -> None:
 
 
 BARE = {
-    "function": ([bare("c1"), OUT1], [RS1, FC1, OUT1]),
-    "with empty fields": ([bare("c1", name="", arguments="", id=None), OUT1], [RS1, FC1, OUT1]),
-    "under another type": ([bare("c4"), output("c4")], [RS3, CTC, output("c4")]),
+    "function": ([bare("c1x1y2z3"), OUT1], [RS1, FC1, OUT1]),
+    "with empty fields": (
+        [bare("c1x1y2z3", name="", arguments="", id=None), OUT1],
+        [RS1, FC1, OUT1],
+    ),
+    "under another type": (
+        [bare("c4x1y2z3"), output("c4x1y2z3")],
+        [RS3, CTC, output("c4x1y2z3")],
+    ),
     "unknown": ([bare("gone")], [bare("gone")]),
-    "with its reasoning": ([ref("rs_1"), bare("c1")], [RS1, FC1]),
+    "with its reasoning": ([ref("rs_1"), bare("c1x1y2z3")], [RS1, FC1]),
 }
 
 
@@ -319,7 +332,7 @@ def test_a_bare_call_beside_the_history_that_holds_it_is_the_one_there_f20(
     store: list[Remembered],
 ) -> None:
     before = [user(), RS1, FC1, FC2]
-    found = expanded([bare("c1"), bare("c2"), OUT1, OUT2], before, store)
+    found = expanded([bare("c1x1y2z3"), bare("c2x1y2z3"), OUT1, OUT2], before, store)
     assert found == ([OUT1, OUT2], [again(0), again(1)])
 
 
@@ -355,7 +368,7 @@ RESENT: dict[str, list[JSON]] = {
         {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
         *map(ref, ("rs_1", "msg_1")),
         INLINE1,
-        called("c2", arguments='{"a":2}'),
+        called("c2x1y2z3", arguments='{"a":2}'),
     ],
     "AI SDK v5, store: false": [
         {"role": "developer", "content": "Be brief."},
@@ -363,7 +376,7 @@ RESENT: dict[str, list[JSON]] = {
         {"type": "reasoning", "id": "rs_1", "encrypted_content": "sealed Hm.", "summary": []},
         {"role": "assistant", "id": "msg_1", "content": TEXT},
         {**INLINE1, "id": "fc_1"},
-        {**called("c2", arguments='{"a":2}'), "id": "fc_2"},
+        {**called("c2x1y2z3", arguments='{"a":2}'), "id": "fc_2"},
     ],
     "openai-python": [
         {"role": "developer", "content": "Be brief."},
@@ -373,8 +386,8 @@ RESENT: dict[str, list[JSON]] = {
     "without reasoning": [message("developer", "Be brief."), user("a"), MSG, FC1, FC2],
     "without the system": [user("a"), RS1, MSG, FC1, FC2],
     "only the answer": [RS1, MSG, FC1, FC2],
-    "only the calls, without ids": [INLINE1, called("c2", arguments='{"a":2}')],
-    "the last call only": [called("c2", arguments='{"a":2}')],
+    "only the calls, without ids": [INLINE1, called("c2x1y2z3", arguments='{"a":2}')],
+    "the last call only": [called("c2x1y2z3", arguments='{"a":2}')],
     "word for word": TURN,
 }  # fmt: skip
 
@@ -484,18 +497,67 @@ def test_no_output_is_lost_where_calls_are_counted_anew(
     assert not [a for a in adaptations if a.lossy or a.rule == "history.repeated"]
 
 
+ELSEWHERE = [Remembered(thought("rs_7")), Remembered(counted("fc_7"), ("rs_7",))]
+POLL7 = counted("fc_7")
+STRAY: dict[str, tuple[list[JSON], list[JSON], list[tuple[str, str, bool]]]] = {
+    "output": ([user(), PENDING], [user(), PENDING], []),
+    "bare call": ([bare("call_1"), PENDING], [bare("call_1"), PENDING], []),
+    "bare call under another call's id": (
+        [bare("call_1", id="fc_5"), PENDING], [bare("call_1", id="fc_5"), PENDING], [],
+    ),
+    "output beside the reasoning that led to its call": (
+        [ref("rs_7"), PENDING], [thought("rs_7"), POLL7, PENDING], [recovered(1)],
+    ),
+    "bare call beside its reasoning": (
+        [hollow("rs_7"), bare("call_1"), PENDING], [thought("rs_7"), POLL7, PENDING], [],
+    ),
+    "bare call with its own id": (
+        [bare("call_1", id="fc_7"), PENDING], [thought("rs_7"), POLL7, PENDING], [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("items", "kept", "rules"), STRAY.values(), ids=STRAY)
+def test_a_counted_id_brings_no_call_of_another_conversation(
+    items: list[JSON], kept: list[JSON], rules: list[Any]
+) -> None:
+    """Only reasoning or the call's own id proves which `call_1` is meant."""
+    assert expanded(items, [], [*STORE, *ELSEWHERE]) == (kept, rules)
+
+
+def test_the_history_that_is_continued_proves_which_counted_call_is_meant() -> None:
+    before = [user(), thought("rs_7")]
+    assert expanded([PENDING], before, ELSEWHERE).items == [POLL7, PENDING]
+
+
 # ---------------------------------------------------------------- damaged input
 
 
 @pytest.mark.parametrize("item", [None, 5, "Hi", [], [ref("fc_1")], True], ids=repr)
 def test_what_is_no_object_is_left_to_be_refused_by_place(item: Any) -> None:
-    found = expanded([user(), item, ref("fc_5"), output("c5")]).items
-    assert found == [user(), item, called("c5", id="fc_5"), output("c5")]
+    found = expanded([user(), item, ref("fc_5"), output("c5x1y2z3")]).items
+    assert found == [user(), item, called("c5x1y2z3", id="fc_5"), output("c5x1y2z3")]
 
 
 SHAPES = [
-    *(ref("fc_1"), ref("rs_1"), ref("gone"), hollow(), bare("c1"), FC1, OUT1, RS1, MSG, user()),
-    *(bare("c4", "custom_tool_call"), bare("c1", "local_shell_call"), output(None), INLINE1),
+    *(
+        ref("fc_1"),
+        ref("rs_1"),
+        ref("gone"),
+        hollow(),
+        bare("c1x1y2z3"),
+        FC1,
+        OUT1,
+        RS1,
+        MSG,
+        user(),
+    ),
+    *(
+        bare("c4x1y2z3", "custom_tool_call"),
+        bare("c1x1y2z3", "local_shell_call"),
+        output(None),
+        INLINE1,
+    ),
 ]
 
 
@@ -552,7 +614,7 @@ def answers(draw: st.DrawFn, numbers: Iterator[int], counts_anew: bool) -> Answe
         found.append(said(draw(st.sampled_from(["a", "b"])), id=f"msg_{next(numbers)}"))
     for position in range(draw(st.integers(0 if found else 1, 3))):
         number = next(numbers)
-        call_id = f"call_{position}" if counts_anew else f"c{number}"
+        call_id = f"call_{position}" if counts_anew else f"c{number}x1y2z3"
         arguments = draw(st.sampled_from(['{"a": 1}', "{}"]))
         found.append(called(call_id, id=f"fc_{number}", arguments=arguments))
     return found

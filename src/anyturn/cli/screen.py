@@ -7,11 +7,13 @@ import os
 import re
 import sys
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from anyturn.config import Settings
 from anyturn.routing import Target
 
 
@@ -86,3 +88,28 @@ def target_rows(target: Target) -> list[tuple[str, str]]:
         ("model", escape(target.model) or "[yellow]none set: each request must name one[/]"),
         ("key", key),
     ]
+
+
+def store_place(settings: Settings) -> str:
+    """Where the store is, without the user name and password of its address."""
+    if settings.store == "sqlite":
+        return settings.store_path
+    address = urlsplit(settings.store_url)
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+
+
+def memory_words(settings: Settings, *, works: bool = True) -> str:
+    """Where the gateway remembers, in few words."""
+    if settings.store == "off":
+        return "off: nothing is kept"
+    if settings.store == "memory":
+        return "in this process, gone when it ends"
+    place = escape(_from_home(store_place(settings)))
+    if not works:
+        return f"[bold yellow]does not work, see the error above:[/] {place}"
+    return f"{place}, for {settings.store_ttl_days:g} days"
+
+
+def _from_home(path: str) -> str:
+    home = os.environ.get("HOME", "").rstrip("/")
+    return f"~{path.removeprefix(home)}" if home and path.startswith(f"{home}/") else path

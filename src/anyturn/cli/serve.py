@@ -14,7 +14,7 @@ from rich.markup import escape
 
 import anyturn
 from anyturn.cli.loop import run
-from anyturn.cli.screen import facts_table, log_to_screen, screen, target_rows
+from anyturn.cli.screen import facts_table, log_to_screen, memory_words, screen, target_rows
 from anyturn.codex.launch import CLIENT_KEY, command_line
 from anyturn.config import Settings, load_settings
 from anyturn.routing import Routing
@@ -130,6 +130,7 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
     )
     rows = target_rows(target)
     rows.append(("clients", _client_words(gateway, settings)))
+    rows.append(("memory", memory_words(settings, works=gateway.store_works)))
     if settings.capture_path is not None:
         rows.append(("captures", f"{escape(str(settings.capture_path))}  (anyturn captures list)"))
     rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from anyturn.cli.loop import run
-from anyturn.cli.screen import facts_table, screen
+from anyturn.cli.screen import facts_table, screen, store_place
 from anyturn.cli.serve import ConfigOption, load
 from anyturn.config import ConfigError, Settings
 from anyturn.store import Store, open_store
@@ -34,7 +33,7 @@ def stats(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show where the store is, how much is in it, and since when."""
     settings = _load(config)
     held = _with_store(settings, lambda store: store.stats(), Stats("sqlite", 0, 0, 0, 0))
-    facts = {"place": _place(settings), **msgspec.to_builtins(held)}
+    facts = {"place": store_place(settings), **msgspec.to_builtins(held)}
     if as_json:
         _print_json(facts)
         return
@@ -43,7 +42,7 @@ def stats(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     screen().print(
         facts_table(
             [
-                ("place", f"[bold]{escape(facts['place'])}[/]"),
+                ("place", _place_words(settings)),
                 ("items", f"{held.items:,}"),
                 ("responses", f"{held.responses:,}"),
                 ("conversations", f"{held.conversations:,}"),
@@ -61,9 +60,11 @@ def prune(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     settings = _load(config)
     count = _with_store(settings, lambda store: store.prune(), 0)
     if as_json:
-        _print_json({"place": _place(settings), "forgotten": count})
+        _print_json({"place": store_place(settings), "forgotten": count})
         return
-    screen().print(f"{count:,} records forgotten in {escape(_place(settings))}.", soft_wrap=True)
+    screen().print(
+        f"{count:,} records forgotten in {escape(store_place(settings))}.", soft_wrap=True
+    )
 
 
 @app.command()
@@ -74,9 +75,11 @@ def vacuum(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         raise ConfigError("Only the SQLite store is a file that can be made smaller.")
     freed = _with_store(settings, _vacuum, 0)
     if as_json:
-        _print_json({"place": _place(settings), "bytes": freed})
+        _print_json({"place": store_place(settings), "bytes": freed})
         return
-    screen().print(f"{escape(_place(settings))} is {_in_bytes(freed)} smaller.", soft_wrap=True)
+    screen().print(
+        f"{escape(store_place(settings))} is {_in_bytes(freed)} smaller.", soft_wrap=True
+    )
 
 
 async def _vacuum(store: Store) -> int:
@@ -93,13 +96,19 @@ def _load(config: Path | None) -> Settings:
     return settings
 
 
+def _is_missing(settings: Settings) -> bool:
+    is_file = settings.store == "sqlite" and bool(settings.store_path)
+    return is_file and not Path(settings.store_path).exists()
+
+
+def _place_words(settings: Settings) -> str:
+    words = f"[bold]{escape(store_place(settings))}[/]"
+    return f"{words} [dim](nothing there yet)[/]" if _is_missing(settings) else words
+
+
 def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]], of_none: T) -> T:
     """What `work` finds in the store, or `of_none` when there is no file: none is made for this."""
-    if (
-        settings.store == "sqlite"
-        and settings.store_path
-        and not Path(settings.store_path).exists()
-    ):
+    if _is_missing(settings):
         return of_none
 
     async def open_and_work() -> T:
@@ -111,12 +120,6 @@ def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]], of_no
             await store.close()
 
     return run(open_and_work())
-
-
-def _place(settings: Settings) -> str:
-    if settings.store == "sqlite":
-        return settings.store_path
-    return re.sub(r"//[^/@]*@", "//", settings.store_url)
 
 
 def _print_json(facts: dict[str, Any]) -> None:

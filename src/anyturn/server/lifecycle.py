@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator, Iterable
@@ -44,6 +45,8 @@ class Running(msgspec.Struct, frozen=True):
     port: int
     client: ProviderClient
     gate: Gate
+    store_works: bool = True
+    """Whether the store worked at the start; without one there is nothing that could fail."""
 
 
 @asynccontextmanager
@@ -79,7 +82,7 @@ async def _listening(
     taps: Iterable[Tap],
     store: Store | None,
 ) -> AsyncIterator[Running]:
-    async with _opened(settings, store) as kept, ProviderClient(limits) as client:
+    async with _opened(settings, store) as (kept, works), ProviderClient(limits) as client:
         gateway = Gateway(
             routing,
             client,
@@ -107,7 +110,7 @@ async def _listening(
             try:
                 port = await _listen(runner, settings.host, settings.port)
                 host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield Running(f"http://{host}:{port}/v1", port, client, gate)
+                yield Running(f"http://{host}:{port}/v1", port, client, gate, works)
             finally:
                 for site in runner.sites:
                     await site.stop()
@@ -118,21 +121,27 @@ async def _listening(
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, store: Store | None) -> AsyncIterator[Store | None]:
-    """The store; that it does not work now is said, and turns that need none of it go on.
+async def _opened(
+    settings: Settings, store: Store | None
+) -> AsyncIterator[tuple[Store | None, bool]]:
+    """The store, and whether it works now: if not, that is said, and the others' turns go on.
 
     Raises `StoreError` when it can never work as it is configured.
     """
-    opened = store or open_store(settings)
+    opened, works = store or open_store(settings), True
     if opened is not None and settings.store == "sqlite" and not settings.store_path:
         log.info("There is no home folder: what is remembered ends with this process.")
     try:
         if opened is not None:
-            await opened.stats()
-    except StoreError as error:
-        log.error("The store does not work, and turns that need it will fail: %s", error)
+            # Unlike `stats`, this takes no longer the more there is.
+            async with asyncio.timeout(settings.store_timeout_s):
+                await opened.get_response("", "none")
+    except (StoreError, TimeoutError) as error:
+        works = False
+        why = str(error) or f"The store did not answer within {settings.store_timeout_s:g} s."
+        log.error("%s Nothing is remembered, and turns that need it fail, until it works.", why)
     try:
-        yield opened
+        yield opened, works
     finally:
         if opened is not None and store is None:
             await opened.close()

@@ -12,6 +12,7 @@ __all__ = ["Store", "StoreError", "StoreSettings", "open_store"]
 
 _DAY_S = 86_400.0
 _MEMORY_BYTES = 64 * 1024 * 1024
+_LOCK_SHARE = 0.75
 
 
 class StoreSettings(Protocol):
@@ -75,4 +76,10 @@ def open_store(settings: StoreSettings) -> Store | None:
         )
     from anyturn.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(settings.store_path), ttl_s=ttl_s, max_bytes=settings.store_max_bytes)
+    return SqliteStore(
+        Path(settings.store_path),
+        ttl_s=ttl_s,
+        max_bytes=settings.store_max_bytes,
+        # Shorter than the whole, so that whoever waits still hears that the file is locked.
+        lock_wait_s=_LOCK_SHARE * settings.store_timeout_s,
+    )

@@ -16,6 +16,7 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.call_ids import is_drawn
 from anyturn.translate.resent import (
     call_id_of,
     id_of,
@@ -55,6 +56,7 @@ def what_is_wanted(items: Iterable[Any], before: Iterable[Item]) -> Wanted:
     called = {call_id_of(item) for item in (*before, *items) if is_call(item)}
     answered = {call_id_of(item) for item in items if is_output(item)}
     bare = {call_id_of(item) for item in items if is_bare_call(item)}
+    ids |= {id_of(item) for item in items if is_bare_call(item)}
     return Wanted(frozenset(ids - {""}), frozenset(((answered - called) | bare) - {""}))
 
 
@@ -190,10 +192,28 @@ class _Expansion:
         there = self._calls_there.get(call_id, [])
         if there and len(there) >= self._output_counts[call_id]:
             self._put(there[-1], place, is_recalled=True)
-        elif call_id in self._calls:
-            self._add_remembered(self._calls[call_id], place)
+        elif (found := self._meant(item)) is not None:
+            self._add_remembered(found, place)
         else:
             self._put(item, place)
+
+    def _meant(self, item: Item) -> Remembered | None:
+        """The stored call that a bare one stands for."""
+        call_id, by_id = call_id_of(item), self._known.get(id_of(item))
+        if by_id is not None and call_id_of(by_id.item) == call_id:
+            return by_id
+        found = self._calls.get(call_id)
+        return found if found is not None and self._is_of_this_history(found) else None
+
+    def _is_of_this_history(self, found: Remembered) -> bool:
+        """Whether a call that was found by its `call_id` alone can only be the one that is meant.
+
+        Providers that count their calls have a `call_1` in every conversation. Ids of reasoning are
+        our own: a call goes with the reasoning that led to it.
+        """
+        if is_drawn(call_id_of(found.item), str(found.item.get("name") or "")):
+            return True
+        return any(id in self._claimed or id in self._there for id in found.led_by)
 
     # ---------------------------------------------------------------- outputs
 
@@ -221,7 +241,9 @@ class _Expansion:
         call_id = call_id_of(output)
         found = self._calls.get(call_id)
         is_sent = call_id in self._called or bool(self._calls_there.get(call_id))
-        return None if found is None or is_sent or id_of(found.item) in self._claimed else found
+        if found is None or is_sent or id_of(found.item) in self._claimed:
+            return None
+        return found if self._is_of_this_history(found) else None
 
     def _recover(self, calls: list[tuple[str, Remembered]]) -> None:
         """Outputs whose calls were left out get them back (F2, F15)."""

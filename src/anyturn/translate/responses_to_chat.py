@@ -46,6 +46,8 @@ _GATEWAY_FIELDS = frozenset(
         "conversation",
         "generate",
         "metadata",
+        # It bounds what the server's own tools are called; here the client runs every call.
+        "max_tool_calls",
     }
 )
 # Fields that only help a provider's own book-keeping: leaving them out loses the model nothing.
