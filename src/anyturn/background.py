@@ -36,7 +36,7 @@ class Job:
 
     def __init__(self, turn: Turn, queued: r.Response) -> None:
         self.turn = turn
-        self.response = queued
+        self.response: r.AnyResponse = queued
         self.task: asyncio.Task[None] | None = None
         self._events: list[tuple[int, bytes]] = []
         self._news = asyncio.Event()
@@ -48,14 +48,14 @@ class Job:
 
     async def begin(self, adaptations: list[Adaptation]) -> None:
         """The provider answers."""
-        self.response = msgspec.structs.replace(self.response, status="in_progress")
+        self.response = msgspec.structs.replace(self.turn.snapshot, status="in_progress")
 
     async def send(self, events: list[r.Event]) -> None:
         """Take the next events, for whoever follows."""
         self._events += [(event.sequence_number, r.encode_event(event)) for event in events]
         self._tell()
 
-    def end(self, response: r.Response) -> None:
+    def end(self, response: r.AnyResponse) -> None:
         """There will be no more events."""
         self.response = response
         self._is_over = True
@@ -96,7 +96,8 @@ def unpack_events(packed: bytes, after: int) -> bytes:
 
 
 class _Numbered(msgspec.Struct):
-    sequence_number: int
+    # Events that are not of the API have none.
+    sequence_number: int = -1
 
 
 def _number_of(frame: bytes) -> int:
@@ -181,7 +182,7 @@ class Background:
                 await self._store(job, self._final(job), job.stream())
             del self._jobs[caller.owner, job.turn.id]
 
-    def _final(self, job: Job) -> r.Response:
+    def _final(self, job: Job) -> r.AnyResponse:
         """What is stored: with the seals that the client may not have asked for."""
         terminal = job.turn.machine.terminal
         return terminal.response if terminal is not None else job.response
@@ -194,14 +195,14 @@ class Background:
                 await memory.asked(memory.needed_store().put_items(owner, [beat]))
             await asyncio.sleep(BEAT_S)
 
-    async def _store(self, job: Job, response: r.Response, events: bytes = b"") -> None:
+    async def _store(self, job: Job, response: r.AnyResponse, events: bytes = b"") -> None:
         recalled = job.turn.recalled
         await self._gateway.memory.put_response(
             recalled.caller.owner,
             StoredResponse(
                 id=response.id,
                 created_at=response.created_at,
-                body=msgspec.json.encode(response),
+                body=r.encode_json(response),
                 input=recalled.own,
                 parent=recalled.parent,
                 conversation=recalled.conversation,

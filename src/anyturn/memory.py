@@ -80,6 +80,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     owner: str = ""
     nearby: Nearby | None = None
+    headers: dict[str, str] = {}
+    """Those of the request that may go on to a provider, in small letters; no credential."""
 
 
 ANYBODY = Caller()
@@ -210,7 +212,7 @@ class Memory:
 
     # ---------------------------------------------------------------- during and after the turn
 
-    async def remember(self, recalled: Recalled, items: Iterable[r.Item]) -> None:
+    async def remember(self, recalled: Recalled, items: Iterable[r.AnyItem]) -> None:
         """Remember items that are done, before anybody is told of them (clients.md 1.3)."""
         if not recalled.stores or self.store is None:
             return
@@ -218,11 +220,11 @@ class Memory:
         if stored:
             await self._write(self.store.put_items(recalled.caller.owner, stored))
 
-    async def keep(self, recalled: Recalled, response: r.Response, events: bytes = b"") -> None:
+    async def keep(self, recalled: Recalled, response: r.AnyResponse, events: bytes = b"") -> None:
         """Remember a response that has ended, and add its turn to the conversation."""
-        output = [item for item in response.output if not isinstance(item, r.CompactionItem)]
+        output = [item for item in response.output if not _stands_for_all(item)]
         if recalled.history is not None and recalled.caller.nearby is not None:
-            said = msgspec.json.decode(msgspec.json.encode(response.output), type=list[Item])
+            said = msgspec.json.decode(r.encode_json(response.output), type=list[Item])
             recalled.caller.nearby.put(response.id, [*recalled.history, *said])
         store, owner = self.store, recalled.caller.owner
         if store is None:
@@ -231,7 +233,7 @@ class Memory:
             record = StoredResponse(
                 id=response.id,
                 created_at=response.created_at,
-                body=msgspec.json.encode(response),
+                body=r.encode_json(response),
                 input=recalled.own,
                 parent=recalled.parent,
                 conversation=recalled.conversation,
@@ -335,13 +337,18 @@ def conversation_items(own: bytes) -> list[StoredItem]:
     ]
 
 
-def _conversation_item(item: r.Item) -> StoredItem:
-    return StoredItem(item.id, msgspec.json.encode(item), getattr(item, "call_id", ""))
+def _stands_for_all(item: r.AnyItem) -> bool:
+    return isinstance(item, r.CompactionItem) or getattr(item, "type", "") == "compaction"
 
 
-def _stored(item: r.Item, trail: Trail) -> StoredItem:
-    led_by = trail.follow(item.id, isinstance(item, r.ReasoningItem))
-    body = msgspec.json.encode({"item": item, "led_by": led_by})
+def _conversation_item(item: r.AnyItem) -> StoredItem:
+    return StoredItem(item.id, r.encode_json(item), getattr(item, "call_id", ""))
+
+
+def _stored(item: r.AnyItem, trail: Trail) -> StoredItem:
+    is_reasoning = isinstance(item, r.ReasoningItem) or getattr(item, "type", "") == "reasoning"
+    led_by = trail.follow(item.id, is_reasoning)
+    body = r.encode_json({"item": item, "led_by": led_by})
     return StoredItem(item.id, body, getattr(item, "call_id", ""))
 
 

@@ -133,7 +133,11 @@ class Routing:
     def _make_target(self, provider: str, model: str) -> Target:
         profile = self._profile(provider)
         key, source = self._key(profile) or (None, None)
-        return Target(profile.for_model(model), model, key, source)
+        profile = profile.for_model(model)
+        if self._settings.wire and profile.name == self._home.name:
+            # Whoever says how to speak to the provider means all of its models.
+            profile = profile.replacing(wire=self._settings.wire)
+        return Target(profile, model, key, source)
 
     def _model_of(self, profile: Profile) -> str:
         stated = self._settings.model or self._environ.get(profile.model_env, "").strip()

@@ -22,6 +22,7 @@ from anyturn.cli.serve import (
     ModelOption,
     ProviderOption,
     StrictOption,
+    WireOption,
     load,
 )
 from anyturn.codex.launch import (
@@ -51,6 +52,7 @@ def codex(
     config: ConfigOption = None,
     provider: ProviderOption = None,
     base_url: BaseUrlOption = None,
+    wire: WireOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
@@ -70,6 +72,7 @@ def codex(
         config=config,
         provider=provider,
         base_url=base_url,
+        wire=wire,
         model=model,
         api_key_env=api_key_env,
         strict=strict,

@@ -7,7 +7,16 @@ from aiohttp import web
 from anyturn.memory import Caller, Nearby
 from anyturn.server.admission import CALLER
 
+# By these a client says who it is and which session this is; profiles say where they go on (F72).
+_IDENTITY = ("originator", "version", "user-agent", "session-id", "thread-id", "session_id")
+_OF_CODEX = ("x-codex-", "x-client-request-id")
+
 
 def caller_of(request: web.Request, nearby: Nearby | None = None) -> Caller:
     """The caller whom `Admission` let in, with what only this connection remembers."""
-    return Caller(request[CALLER].owner, nearby)
+    headers = {
+        name.lower(): value
+        for name, value in request.headers.items()
+        if name.lower() in _IDENTITY or name.lower().startswith(_OF_CODEX)
+    }
+    return Caller(request[CALLER].owner, nearby, headers)

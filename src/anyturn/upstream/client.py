@@ -7,7 +7,7 @@ import io
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -27,6 +27,7 @@ _LISTING_MAX = 16 * 1024 * 1024
 _FIRST_BACKOFF_S = 0.25
 _READ_BUFFER = 256 * 1024
 _LARGE_BODY = 512 * 1024
+_NO_HEADERS: Mapping[str, str] = {}
 _WRONG_ADDRESS = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
@@ -45,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderClient:
-    """Sends Chat requests. An async context manager: leaving it closes the pool."""
+    """Sends requests to providers. An async context manager: leaving it closes the pool."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -80,20 +81,30 @@ class ProviderClient:
     async def stream(
         self, profile: Profile, api_key: str | None, body: bytes
     ) -> AsyncIterator[ProviderStream]:
-        """Give the open answer of a Chat request, as `open` does; leaving the block closes it."""
+        """Give the open answer of a request, as `open` does; leaving the block closes it."""
         stream = await self.open(profile, api_key, body)
         try:
             yield stream
         finally:
             stream.close()
 
-    async def open(self, profile: Profile, api_key: str | None, body: bytes) -> ProviderStream:
-        """Send a Chat request and give its open answer; to close it early cancels the rest.
+    async def open(
+        self,
+        profile: Profile,
+        api_key: str | None,
+        body: bytes,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> ProviderStream:
+        """Send a request and give its open answer; to close it early cancels the rest.
 
-        Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the provider's
-        Retry-After demands. Raises `TurnError` in the provider's words when it stays refused.
+        `headers` are the client's; those that the profile names go on, and the profile's own stand
+        before them. Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the
+        provider's Retry-After demands. Raises `TurnError` in the provider's words when it stays
+        refused.
         """
-        response = await self._response(profile, api_key, body)
+        named = {name: headers[name] for name in profile.client_headers if name in headers}
+        sent = {**named, **_headers(profile, api_key)}
+        response = await self._response(profile, sent, body)
         return ProviderStream(response, profile, self._limits.idle_timeout_s)
 
     async def why_unreachable(self, profile: Profile, timeout_s: float = 3.0) -> str:
@@ -124,12 +135,12 @@ class ProviderClient:
         return data if isinstance(data, list) else []
 
     async def _response(
-        self, profile: Profile, api_key: str | None, body: bytes
+        self, profile: Profile, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
         attempt = 0
         while True:
             try:
-                return await self._send(profile, api_key, body)
+                return await self._send(profile, headers, body)
             except TurnError as error:
                 wait_s = _wait_before_retry(error, attempt)
                 attempt += 1
@@ -142,15 +153,15 @@ class ProviderClient:
             await asyncio.sleep(wait_s)
 
     async def _send(
-        self, profile: Profile, api_key: str | None, body: bytes
+        self, profile: Profile, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
-        url = profile.base_url.rstrip("/") + profile.chat_path
+        url = profile.base_url.rstrip("/") + profile.path
         try:
             async with asyncio.timeout(self._limits.first_byte_timeout_s):
                 response = await self._session_for(url).post(
                     url,
                     data=_as_data(body),
-                    headers=_headers(profile, api_key),
+                    headers=headers,
                     allow_redirects=False,
                 )
         except TimeoutError as error:
