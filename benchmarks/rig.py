@@ -25,9 +25,9 @@ SOURCES = HERE.parent / "src"
 WARM_UP = Script(n=300)
 
 
-def gateway_command(provider_url: str) -> list[str]:
+def gateway_command(provider_url: str, wire: str = "chat") -> list[str]:
     """Return the command that serves the gateway in front of the provider."""
-    serve = [sys.executable, "-m", "anyturn", "serve", "--provider", "cerebras"]
+    serve = [sys.executable, "-m", "anyturn", "serve", "--provider", "cerebras", "--wire", wire]
     return [*serve, "--base-url", f"{provider_url}/v1", "--model", "bench", "--port", "0"]
 
 
@@ -151,16 +151,18 @@ class Rig(contextlib.ExitStack):
         return self.enter_context(self.fresh_relay()), self.enter_context(self.fresh_gateway())
 
     @contextlib.contextmanager
-    def fresh_relay(self) -> Iterator[Subject]:
+    def fresh_relay(self, path: str = "/v1/chat/completions") -> Iterator[Subject]:
         """Start another relay: memory can only be measured in a young process."""
         command = python(HERE / "byte_relay.py", "--target", f"127.0.0.1:{self.provider.port}")
         with Server(command) as server:
-            relay = Subject(server, Target.at(f"{server.url}/v1/chat/completions"))
+            relay = Subject(server, Target.at(f"{server.url}{path}"))
             relay.warm_up()
             yield relay
 
     @contextlib.contextmanager
-    def fresh_gateway(self, *, records: bool = False, **options: str) -> Iterator[Subject]:
+    def fresh_gateway(
+        self, wire: str = "chat", *, records: bool = False, **options: str
+    ) -> Iterator[Subject]:
         """Start another gateway, away from any configuration file, with these variables.
 
         It may record its turns. `{folder}` in the variables is an empty folder of its own.
@@ -169,7 +171,7 @@ class Rig(contextlib.ExitStack):
             tempfile.TemporaryDirectory() as empty,
             Server(
                 [
-                    *gateway_command(self.provider.url),
+                    *gateway_command(self.provider.url, wire),
                     *(("--capture", f"{empty}/captures") if records else ()),
                 ],
                 env=gateway_environment()

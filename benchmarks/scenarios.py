@@ -137,6 +137,26 @@ class Streams(Scenario, frozen=True, kw_only=True):
         return [row]
 
 
+class RelayedStreams(Streams, frozen=True, kw_only=True):
+    """The same in front of a Responses server, whose events the gateway relays as they are."""
+
+    def measure(self, rig: Rig) -> list[Row]:
+        row = self.row()
+        with (
+            rig.fresh_relay("/v1/responses") as relay,
+            rig.fresh_gateway(wire="responses") as gateway,
+        ):
+            for turn in range(rig.rounds):
+                for subject in (relay, gateway) if turn % 2 == 0 else (gateway, relay):
+                    cost, sample = subject.run(
+                        self.script, connections=self.connections, turns=self.turns
+                    )
+                    values = row.gateway if subject is gateway else row.relay
+                    values.append(microseconds_each(subject, cost, sample.events))
+                    row.count = sample.events
+        return [row]
+
+
 def microseconds_each(subject: Subject, cost_ns: int, count: int) -> float:
     """Return the CPU cost of one of `count`.
 
@@ -376,6 +396,25 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="1 stream × 5,000, flat out, 1 per write",
         script=Script(n=5000),
         turns=4,
+    ),
+    RelayedStreams(
+        name="relayed50",
+        title="Responses server, 1 stream × 5,000, 50 per write",
+        script=Script(n=5000, per=50),
+        turns=4,
+        target=10,
+    ),
+    RelayedStreams(
+        name="relayed1",
+        title="Responses server, 1 stream × 5,000, 1 per write",
+        script=Script(n=5000),
+        turns=4,
+    ),
+    RelayedStreams(
+        name="relayed-fast",
+        title="Responses server, 1 stream at 3,000 events/s",
+        script=Script(n=3000, rate=3000),
+        target=60,
     ),
     Streams(
         name="tool",

@@ -1,4 +1,6 @@
-"""A Chat Completions provider that is never the bottleneck: pre-encoded chunks, plain sockets.
+"""A provider that is never the bottleneck: pre-encoded chunks or events, plain sockets.
+
+It speaks Chat Completions, and the Responses API at paths that end with /responses.
 
 What a request gets is written in its model name, because a gateway forwards that unchanged:
 `bench:n=5000,rate=3000,stamp=1`. See `Script` for the fields. Prints one line with its address.
@@ -136,6 +138,66 @@ def _closing(script: Script) -> bytes:
     return _http_chunk(_chunk("{}", finish, usage)) + done + b"0\r\n\r\n"
 
 
+ITEM_ID = "msg_68f0c1d2a7b481909c3e5d6f7a8b9c0d1e2f3a4b5c6d7e8f"
+RESPONSE = (
+    '"id":"resp_68f0c1d2a7b48190","object":"response","created_at":1763708400,'
+    '"model":"gpt-oss-120b","parallel_tool_calls":true,"tool_choice":"auto","tools":[],"error":null'
+)
+EMPTY = '""'
+AT = f'"item_id":"{ITEM_ID}","output_index":0'
+MESSAGE = f'"id":"{ITEM_ID}","type":"message","role":"assistant"'
+
+
+def _event(kind: str, number: int, members: str) -> bytes:
+    body = f'{{"type":"response.{kind}","sequence_number":{number},{members}}}'
+    return _http_chunk(f"event: response.{kind}\ndata: {body}\n\n".encode())
+
+
+@lru_cache(maxsize=64)
+def encode_events(script: Script) -> tuple[bytes, ...]:
+    """Return what an answer of the Responses API puts on the wire, as `encode` does; text only."""
+    begun = f'"response":{{{RESPONSE},"status":"in_progress","output":[],"usage":null}}'
+    part = '"part":{"type":"output_text","text":%s,"annotations":[],"logprobs":[]}'
+    item = f'"output_index":0,"item":{{{MESSAGE},"status":"%s","content":[%s]}}'
+    head = (
+        _event("created", 0, begun)
+        + _event("in_progress", 1, begun)
+        + _event("output_item.added", 2, item % ("in_progress", ""))
+        + _event("content_part.added", 3, f'{AT},"content_index":0,{part % EMPTY}')
+    )
+    said = pieces(script)
+    frames = [
+        _event(
+            "output_text.delta",
+            number,
+            f'{AT},"content_index":0,"delta":{msgspec.json.encode(piece).decode()},"logprobs":[]',
+        )
+        for number, piece in enumerate(said, 4)
+    ]
+    groups = [b"".join(frames[i : i + script.per]) for i in range(0, script.n, script.per)]
+    return (HEAD + head, *groups, _last_events(script, "".join(said), item, part))
+
+
+def _last_events(script: Script, text: str, item: str, part: str) -> bytes:
+    quoted, number = msgspec.json.encode(text).decode(), script.n + 4
+    whole = (part % quoted).removeprefix('"part":')
+    done = item % ("completed", whole)
+    usage = (
+        f'"usage":{{"input_tokens":1234,"output_tokens":{script.n},"total_tokens":'
+        f'{1234 + script.n},"input_tokens_details":{{"cached_tokens":1024}},'
+        '"output_tokens_details":{"reasoning_tokens":0}}'
+    )
+    output = done.removeprefix('"output_index":0,"item":')
+    ended = f'"response":{{{RESPONSE},"status":"completed","output":[{output}],{usage}}}'
+    return (
+        _event("output_text.done", number, f'{AT},"content_index":0,"text":{quoted},"logprobs":[]')
+        + _event("content_part.done", number + 1, f'{AT},"content_index":0,"part":{whole}')
+        + _event("output_item.done", number + 2, done)
+        + _event("completed", number + 3, ended)
+        + b"0\r\n\r\n"
+    )
+
+
 @lru_cache(maxsize=64)
 def encode(script: Script) -> tuple[bytes, ...]:
     """Return what the answer puts on the wire, one member per write: head, deltas, end."""
@@ -154,10 +216,10 @@ class Answer:
 
     __slots__ = ("_call_id", "_first", "_hold", "_interval", "_next", "_stamp", "_writes")
 
-    def __init__(self, script: Script, phase: float) -> None:
+    def __init__(self, script: Script, phase: float, *, events: bool = False) -> None:
         # No two answers of a run have the same phase.
         self._call_id = b"call_%09x" % int(phase * 16**9)
-        self._writes = encode(script)
+        self._writes = encode_events(script) if events else encode(script)
         self._stamp = script.stamp
         self._interval = script.per * 1e9 / script.rate if script.rate else 0.0
         self._hold = int(script.hold * 1e9)
@@ -214,8 +276,8 @@ class Connection:
         self._received += data
         return bool(data)
 
-    def next_request(self) -> tuple[str, bytes] | None:
-        """Cut one whole request out of what came: its method and its body."""
+    def next_request(self) -> tuple[str, str, bytes] | None:
+        """Cut one whole request out of what came: its method, its path and its body."""
         head, found, _ = bytes(self._received[:65536]).partition(b"\r\n\r\n")
         if not found:
             return None
@@ -227,7 +289,8 @@ class Connection:
             return None
         body = bytes(self._received[start:end])
         del self._received[:end]
-        return head.split(b" ", 1)[0].decode(), body
+        method, path, *_ = head.decode("latin-1").split(" ", 2)
+        return method, path, body
 
     def send(self, payload: bytes) -> bool:
         """Write, and keep what the socket did not take. Return whether it took everything."""
@@ -269,10 +332,10 @@ class Provider:
                     self._touch(key.data, mask)
             self.write_what_is_due()
 
-    def begin(self, connection: Connection, script: Script) -> None:
+    def begin(self, connection: Connection, script: Script, *, events: bool = False) -> None:
         """Start an answer; those that start together are spread over one interval."""
         self._serial += 1
-        connection.answer = Answer(script, self._serial * GOLDEN % 1)
+        connection.answer = Answer(script, self._serial * GOLDEN % 1, events=events)
         self._schedule(connection)
 
     def write_what_is_due(self) -> None:
@@ -331,7 +394,7 @@ class Provider:
         request = connection.next_request()
         if request is None:
             return
-        method, body = request
+        method, path, body = request
         if method == "GET":
             self._reply(connection, 200, MODELS)
             return
@@ -340,10 +403,12 @@ class Provider:
             if not asked.stream:
                 raise ValueError("this provider only streams")
             script = Script.parse(asked.model)
+            if script.stamp and path.endswith("/responses"):
+                raise ValueError("stamps would not add up to the text of the done events")
         except ValueError as error:
             self._reply(connection, 400, msgspec.json.encode({"message": str(error)}))
             return
-        self.begin(connection, script)
+        self.begin(connection, script, events=path.endswith("/responses"))
 
     def _reply(self, connection: Connection, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {status} Bench\r\nContent-Type: application/json\r\n"

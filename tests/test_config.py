@@ -14,6 +14,7 @@ from anyturn.config_file import ConfigFile
 SECRET = "sk-do-not-show-0123456789"
 # A text for every option that differs from its default.
 OTHER = {
+    "wire": "responses",
     "host": "0.0.0.0",
     "port": "8123",
     "provider": "groq",

@@ -37,7 +37,7 @@ _STOPPED = "The gateway was stopped in the middle of the answer."
 
 # A stream of a background response begins with so many events of its own.
 _QUEUED_EVENTS = 2
-_TERMINAL = (r.Completed, r.Incomplete, r.Failed)
+_TERMINAL = (r.Completed, r.Incomplete, r.Failed, r.RelayedTerminal)
 
 
 class Job:
@@ -48,8 +48,8 @@ class Job:
 
     def __init__(self, turn: Turn, on_begin: Callable[[Job], Awaitable[None]]) -> None:
         self.turn = turn
-        self.response = msgspec.structs.replace(turn.snapshot, status="queued")
-        self.work: asyncio.Task[r.Response] | None = None
+        self.response: r.AnyResponse = msgspec.structs.replace(turn.snapshot, status="queued")
+        self.work: asyncio.Task[r.AnyResponse] | None = None
         """The turn. Cancelling it ends the job."""
         self.task: asyncio.Task[None] | None = None
         """What watches the turn and stores how it ends. It must not be cancelled."""
@@ -77,14 +77,15 @@ class Job:
     async def send(self, events: list[r.Event]) -> None:
         """Take the next events, for whoever follows."""
         # That it was created is told already, and one event more than the turn knows.
-        told = [event for event in events if not isinstance(event, r.Created)]
+        told = [event for event in events if r.name_of(event) != "response.created"]
         self._take([_numbered(event, event.sequence_number + 1) for event in told])
 
-    def end(self, response: r.Response) -> None:
+    def end(self, response: r.AnyResponse) -> None:
         """There will be no more events; a failure that no event told is told now."""
         self.response = response
-        if response.error is not None and not self._has_told_end:
-            self._take(list(self._failure(response, response.error)))
+        error = _error_of(response)
+        if error is not None and not self._has_told_end:
+            self._take(list(self._failure(response, error)))
         self._is_over = True
         self._tell()
 
@@ -117,14 +118,19 @@ class Job:
         except TimeoutError:
             return False
 
-    def _failure(self, response: r.Response, error: r.ErrorBody) -> Iterator[r.Event]:
+    def _failure(self, response: r.AnyResponse, error: r.ErrorBody) -> Iterator[r.Event]:
         number = self._events[-1][0] + 1
         if number == _QUEUED_EVENTS:
             yield r.InProgress(self.turn.snapshot, number)
             number += 1
         nested = {"type": "server_error", "code": error.code, "message": error.message}
         yield r.StreamError(number, error.code, error.message, {**nested, "param": None})
-        yield r.Failed(response, number + 1)
+        if isinstance(response, r.Response):
+            yield r.Failed(response, number + 1)
+        else:
+            body = {"type": "response.failed", "response": response.body}
+            data = r.encode_json({**body, "sequence_number": number + 1})
+            yield r.Relayed("response.failed", data, number + 1)
 
     def _take(self, events: list[r.Event]) -> None:
         self._has_told_end |= any(isinstance(event, _TERMINAL) for event in events)
@@ -137,7 +143,29 @@ class Job:
 
 
 def _numbered(event: r.Event, number: int) -> r.Event:
+    if isinstance(event, r.Relayed):
+        body = {**msgspec.json.decode(event.data), "sequence_number": number}
+        return msgspec.structs.replace(event, data=r.encode_json(body), sequence_number=number)
     return msgspec.structs.replace(event, sequence_number=number)
+
+
+def _error_of(response: r.AnyResponse) -> r.ErrorBody | None:
+    if isinstance(response, r.Response):
+        return response.error
+    told = response.body.get("error")
+    if not isinstance(told, dict):
+        return None
+    return r.ErrorBody(str(told.get("code")), str(told.get("message")))
+
+
+def _failed(so_far: r.AnyResponse, code: str, sentence: str) -> r.AnyResponse:
+    """The response with this error, and with token counts, which a failed one must have too."""
+    usage = so_far.usage or r.Usage(0, 0, 0)
+    if isinstance(so_far, r.Response):
+        error = r.ErrorBody(code, sentence)
+        return msgspec.structs.replace(so_far, error=error, usage=usage)
+    told = {"error": {"code": code, "message": sentence}, "usage": msgspec.to_builtins(usage)}
+    return r.RelayedResponse({**so_far.body, **told}, so_far.output)
 
 
 def pack_events(events: list[bytes]) -> bytes:
@@ -156,7 +184,8 @@ def unpack_events(packed: bytes, after: int) -> bytes:
 
 
 class _Numbered(msgspec.Struct):
-    sequence_number: int
+    # Events that are not of the API have none.
+    sequence_number: int = -1
 
 
 def _number_of(frame: bytes) -> int:
@@ -270,7 +299,7 @@ class Background:
             job.is_stopped = True
             job.work.cancel()
 
-    async def _watch(self, job: Job, work: asyncio.Task[r.Response]) -> None:
+    async def _watch(self, job: Job, work: asyncio.Task[r.AnyResponse]) -> None:
         """See to it that what becomes of a turn is stored, whatever ends it."""
         beating = asyncio.get_running_loop().create_task(self._beat(job))
         await asyncio.wait([work])
@@ -338,7 +367,7 @@ def _key(job: Job) -> tuple[str, str]:
     return job.turn.recalled.caller.owner, job.turn.id
 
 
-def _result(job: Job, work: asyncio.Task[r.Response]) -> r.Response:
+def _result(job: Job, work: asyncio.Task[r.AnyResponse]) -> r.AnyResponse:
     """How a turn ended, with the seals that the client may not have asked for."""
     machine = job.turn.machine
     if machine.terminal is not None:
@@ -349,9 +378,7 @@ def _result(job: Job, work: asyncio.Task[r.Response]) -> r.Response:
     if not work.cancelled():
         log.error("%s: the gateway itself failed", job.turn.id[:13], exc_info=work.exception())
         code, sentence = Kind.GATEWAY_BROKEN.code, BROKEN
-    so_far = machine.so_far("failed")
-    usage = so_far.usage or r.Usage(0, 0, 0)
-    return msgspec.structs.replace(so_far, error=r.ErrorBody(code, sentence), usage=usage)
+    return _failed(machine.so_far("failed"), code, sentence)
 
 
 def _beats_of(owner: str) -> str:

@@ -72,7 +72,7 @@ class Option:
     def expected(self) -> str:
         """What it takes, for the middle of a sentence."""
         if self.choices:
-            return "one of " + ", ".join(self.choices)
+            return "one of " + ", ".join(filter(None, self.choices))
         if self.kind is bool:
             return "true or false"
         if self.kind is str:
@@ -223,6 +223,12 @@ class Settings:
         "",
         "Where the provider's API begins, up to /v1.",
         problem=url_problem,
+        on_command_line=True,
+    )
+    wire: str = option(
+        "",
+        "What the provider is spoken to in; without it, what its profile says.",
+        choices=("", "chat", "responses"),
         on_command_line=True,
     )
     model: str = option("", "Model for requests that name none.", on_command_line=True)

@@ -171,8 +171,9 @@ def url_problem(url: str) -> str:
         return "an address without a password (keys belong into the environment)"
     if "?" in url or "#" in url or "{" in url:
         return "an address without ?, # and {placeholders}"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return "an address that ends before /chat/completions"
+    for path in ("/chat/completions", "/responses"):
+        if parts.path.rstrip("/").endswith(path):
+            return f"an address that ends before {path}"
     return ""
 
 
@@ -209,6 +210,7 @@ _PROBLEMS: types.MappingProxyType[str, Problem] = types.MappingProxyType(
     {
         "base_url": url_problem,
         "chat_path": _path_problem,
+        "responses_path": _path_problem,
         "models_path": lambda path: "" if not path else _path_problem(path),
         "key_env": lambda names: next(filter(None, map(variable_problem, names)), ""),
         "headers": _headers_problem,

@@ -22,12 +22,17 @@ from anyturn.translate.chat_to_compaction import ChatToCompaction
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
 from anyturn.translate.inclusion import response_without_seals, without_seals
+from anyturn.translate.machine import Machine
+from anyturn.translate.relay import Relay
 from anyturn.translate.responses_to_chat import ChatRequest, convert_request
-from anyturn.translate.second_try import second_try
+from anyturn.translate.responses_to_responses import forward_request
+from anyturn.translate.second_try import Asked, second_try
 from anyturn.translate.snapshot import response_snapshot
 from anyturn.upstream import ProviderClient, ProviderStream
 from anyturn.wire import responses as r
-from anyturn.wire.chat_stream import ChunkReader, Frame, Read
+from anyturn.wire.chat_stream import AnswerReader, ChunkReader, Unreadable
+from anyturn.wire.profile import Profile
+from anyturn.wire.server_events import EventReader
 
 log = logging.getLogger("anyturn")
 
@@ -56,7 +61,7 @@ class Tap(Protocol):
     """Sees both sides of every turn: for the demo, recorders and inspectors. Must not block."""
 
     def request(self, turn: Turn) -> None:
-        """A provider is about to be asked, or asked again with another `chat_body`."""
+        """A provider is about to be asked, or asked again with another `asked_body`."""
 
     def provider_bytes(self, turn: Turn, block: bytes) -> None:
         """The provider sent these bytes."""
@@ -76,13 +81,15 @@ class Turn(msgspec.Struct):
     """The response as the turn begins: in progress, and nothing said."""
     request: dict[str, Any]
     target: Target
-    chat: ChatRequest
-    chat_body: bytes
-    machine: ChatToResponses | ChatToCompaction
+    asked: Asked
+    asked_body: bytes
+    machine: Machine
     opening: list[r.Event]
-    """The first two events, until they are sent: an answer may still become an HTTP error."""
+    """The first events, until they are sent: an answer may still become an HTTP error."""
     started_at: float
     recalled: Recalled
+    is_begun: bool = False
+    """Whether the client was told anything."""
     truncates: bool = False
     """Whether old context may be left out where it does not fit."""
     hides_seals: bool = False
@@ -117,7 +124,7 @@ class Gateway:
 
     async def run(
         self, request: dict[str, Any], sink: Sink, caller: Caller = ANYBODY
-    ) -> r.Response:
+    ) -> r.AnyResponse:
         """Run one turn and return its response, whatever its status.
 
         Raises `TurnError` when the turn failed and the sink does not accept that as events.
@@ -138,7 +145,7 @@ class Gateway:
         request.clear()
         return turn
 
-    async def perform(self, turn: Turn, sink: Sink) -> r.Response:
+    async def perform(self, turn: Turn, sink: Sink) -> r.AnyResponse:
         """Ask the provider, deliver the answer, and return the response (see `run`)."""
         try:
             await self._answer(turn, sink)
@@ -170,10 +177,11 @@ class Gateway:
     ) -> Turn:
         target = self.routing.resolve(request.get("model"))
         profile = target.profile
-        chat = convert_request(recalled.request, profile, target.model, adaptations)
+        convert = forward_request if profile.wire == "responses" else convert_request
+        asked = convert(recalled.request, profile, target.model, adaptations)
         if self._strict:
             refuse_losses(adaptations)
-        body = chat.encode()
+        body = asked.encode()
         snapshot = response_snapshot(
             request,
             response_id=new_id("resp"),
@@ -181,34 +189,57 @@ class Gateway:
             model=request.get("model") or target.model,
             stores=recalled.stores,
         )
-        asked = "reasoning.encrypted_content" in (request.get("include") or ())
-        answer = ChatToResponses(
-            snapshot,
-            chat.tools,
-            profile,
-            new_id=new_id,
-            now=_now,
-            reasoning_as_summary=self._shows_summary(request),
-            open_reasoning_names=self.open_reasoning_names,
-            seal_reasoning=asked or recalled.comes_back,
-            request_bytes=len(body),
-            adaptations=adaptations,
-        )
-        machine = ChatToCompaction(answer, profile, new_id=new_id) if chat.compacts else answer
+        machine = self._machine(request, recalled, asked, snapshot, profile, len(body))
         return Turn(
             snapshot.id,
             snapshot,
             recalled.request,
             target,
-            chat,
+            asked,
             body,
             machine,
             machine.start(),
             time.monotonic(),
             recalled,
             truncates=request.get("truncation") == "auto",
-            hides_seals=recalled.comes_back and not asked,
+            hides_seals=recalled.comes_back and not _asks_for_seals(request),
         )
+
+    def _machine(
+        self,
+        request: dict[str, Any],
+        recalled: Recalled,
+        asked: Asked,
+        snapshot: r.Response,
+        profile: Profile,
+        request_bytes: int,
+    ) -> Machine:
+        answer: Machine
+        if isinstance(asked, ChatRequest):
+            answer = ChatToResponses(
+                snapshot,
+                asked.tools,
+                profile,
+                new_id=new_id,
+                now=_now,
+                reasoning_as_summary=self._shows_summary(request),
+                open_reasoning_names=self.open_reasoning_names,
+                seal_reasoning=_asks_for_seals(request) or recalled.comes_back,
+                request_bytes=request_bytes,
+                adaptations=asked.adaptations,
+            )
+        else:
+            answer = Relay(
+                snapshot,
+                profile,
+                new_id=new_id,
+                now=_now,
+                adaptations=asked.adaptations,
+                told=_told(request, snapshot, recalled),
+                request_bytes=request_bytes,
+                is_stored=recalled.stores,
+            )
+        return ChatToCompaction(answer, profile, new_id=new_id) if asked.compacts else answer
 
     def _shows_summary(self, request: dict[str, Any]) -> bool:
         if self._reasoning != "auto":
@@ -259,21 +290,23 @@ class Gateway:
             except TurnError as refusal:
                 if self._strict:
                     raise
-                chat = second_try(turn.chat, refusal, profile, may_truncate=turn.truncates)
-                if chat is None:
+                asked = second_try(turn.asked, refusal, profile, may_truncate=turn.truncates)
+                if asked is None:
                     raise
-            turn.chat, turn.chat_body = chat, chat.encode()
+            turn.asked, turn.asked_body = asked, asked.encode()
 
     async def _open(self, turn: Turn) -> ProviderStream:
         for tap in self._taps:
             tap.request(turn)
         target = turn.target
-        passed = turn.recalled.caller.passed
-        return await self._client.open(target.profile, target.api_key, turn.chat_body, passed)
+        caller = turn.recalled.caller
+        return await self._client.open(
+            target.profile, target.api_key, turn.asked_body, caller.passed, caller.headers
+        )
 
     async def _relay(self, turn: Turn, provider: ProviderStream, sink: Sink) -> None:
         """Feed, collect, send, until the answer is over. One write for one block."""
-        machine, reader = turn.machine, ChunkReader()
+        machine, reader = turn.machine, _reader(turn.target.profile)
         while not reader.done and machine.terminal is None:
             block = await provider.read(_AFTER_FINISH_S if machine.finish else None)
             if not block:
@@ -286,26 +319,26 @@ class Gateway:
                     await provider.gather(len(frames))
         last = reader.close()
         events = self._translate(turn, last)
-        if turn.opening and not last and machine.terminal is None:
+        if not turn.is_begun and not last and machine.terminal is None:
             events = machine.fail(failure_from_body(b"", turn.target.profile))
         await self._deliver(turn, sink, events + machine.end())
 
-    def _translate(self, turn: Turn, frames: list[Read]) -> list[r.Event]:
+    def _translate(self, turn: Turn, frames: list[Any]) -> list[r.Event]:
         machine = turn.machine
         events: list[r.Event] = []
         for frame in frames:
-            if isinstance(frame, Frame):
-                events += machine.receive_chunk(frame.chunk, frame.event)
-            else:
+            if isinstance(frame, Unreadable):
                 events += machine.fail(failure_from_body(frame.data, turn.target.profile))
+            else:
+                events += machine.receive(frame)
         return events
 
     async def _deliver(self, turn: Turn, sink: Sink, events: list[r.Event]) -> None:
-        if turn.opening:
+        if not turn.is_begun and (turn.opening or events):
             if turn.machine.error is not None and not sink.accepts(turn.machine.error):
                 raise turn.machine.error
-            events, turn.opening = turn.opening + events, []
-            await sink.begin(turn.chat.adaptations)
+            events, turn.opening, turn.is_begun = turn.opening + events, [], True
+            await sink.begin(turn.asked.adaptations)
         if events:
             await self._remember(turn, events)
             if turn.hides_seals:
@@ -317,7 +350,8 @@ class Gateway:
     async def _remember(self, turn: Turn, events: list[r.Event]) -> None:
         """Remember what these events hand out, before anybody has it."""
         if turn.recalled.stores:
-            items = [event.item for event in events if isinstance(event, r.ItemDone)]
+            done = (r.ItemDone, r.RelayedDone)
+            items = [event.item for event in events if isinstance(event, done)]
             await self.memory.remember(turn.recalled, items)
         if turn.machine.terminal is not None and turn.machine.terminal is events[-1]:
             await self.memory.keep(turn.recalled, turn.machine.terminal.response)
@@ -356,8 +390,32 @@ class Gateway:
 
 def _forget_request(turn: Turn) -> None:
     turn.request.clear()
-    turn.chat.body.clear()
-    turn.chat_body = b""
+    turn.asked.body.clear()
+    turn.asked_body = b""
+
+
+def _reader(profile: Profile) -> AnswerReader[Any]:
+    """What reads the bytes of a provider, for the machine of the same wire."""
+    return EventReader() if profile.wire == "responses" else ChunkReader()
+
+
+def _asks_for_seals(request: dict[str, Any]) -> bool:
+    return "reasoning.encrypted_content" in (request.get("include") or ())
+
+
+def _told(request: dict[str, Any], snapshot: r.Response, recalled: Recalled) -> dict[str, Any]:
+    """What the gateway answers for: its memory is not the provider's (clients.md section 1.4)."""
+    told: dict[str, Any] = {
+        "store": recalled.stores,
+        "previous_response_id": snapshot.previous_response_id,
+        "metadata": snapshot.metadata,
+    }
+    if request.get("conversation"):
+        told["conversation"] = snapshot.conversation
+    if request.get("background"):
+        # Whoever began it was told its id before the provider was asked.
+        told |= {"background": True, "id": snapshot.id}
+    return told
 
 
 def _now() -> int:

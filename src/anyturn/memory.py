@@ -93,7 +93,7 @@ class Caller(msgspec.Struct, frozen=True):
     owner: str = ""
     nearby: Nearby | None = None
     headers: Mapping[str, str] = {}
-    """What the client sent along, for recordings; keys included."""
+    """What the client sent along: for recordings, and what a profile passes on; keys included."""
     passed: Mapping[str, str] = NOTHING_PASSED
 
 
@@ -236,7 +236,7 @@ class Memory:
 
     # ---------------------------------------------------------------- during and after the turn
 
-    async def remember(self, recalled: Recalled, items: Iterable[r.Item]) -> None:
+    async def remember(self, recalled: Recalled, items: Iterable[r.AnyItem]) -> None:
         """Remember items that are done, before anybody is told of them (clients.md 1.3)."""
         if not recalled.stores or self.store is None:
             return
@@ -244,10 +244,10 @@ class Memory:
         if stored:
             await self._write(recalled, self.store.put_items(recalled.caller.owner, stored))
 
-    async def keep(self, recalled: Recalled, response: r.Response) -> None:
+    async def keep(self, recalled: Recalled, response: r.AnyResponse) -> None:
         """Remember a response that has ended, and add its turn to the conversation."""
         if recalled.history is not None and recalled.caller.nearby is not None:
-            said = msgspec.json.decode(msgspec.json.encode(response.output), type=list[Item])
+            said = msgspec.json.decode(r.encode_json(response.output), type=list[Item])
             before = [] if _is_compacted(said) else recalled.history
             recalled.caller.nearby.put(response.id, [*before, *said])
         store, owner = self.store, recalled.caller.owner
@@ -368,12 +368,12 @@ def readable(data: bytes, form: type[T], what: str) -> T:
         ) from None
 
 
-def record_of(recalled: Recalled, response: r.Response, events: bytes = b"") -> StoredResponse:
+def record_of(recalled: Recalled, response: r.AnyResponse, events: bytes = b"") -> StoredResponse:
     """A response as it is stored, with what its request added."""
     return StoredResponse(
         id=response.id,
         created_at=response.created_at,
-        body=msgspec.json.encode(response),
+        body=r.encode_json(response),
         input=recalled.own,
         parent=recalled.parent,
         conversation=recalled.conversation,
@@ -414,13 +414,12 @@ def _call_id(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _turn_of(recalled: Recalled, response: r.Response) -> list[StoredItem]:
+def _turn_of(recalled: Recalled, response: r.AnyResponse) -> list[StoredItem]:
     """What a turn adds to its conversation, which a compaction leaves as it is."""
-    said = [item for item in response.output if not isinstance(item, r.CompactionItem)]
+    said = [item for item in response.output if not _stands_for_all(item)]
     asked = msgspec.json.decode(recalled.own, type=list[Item])
     return conversation_items([item for item in asked if item["type"] != TRIGGER]) + [
-        StoredItem(item.id, msgspec.json.encode(item), getattr(item, "call_id", ""))
-        for item in said
+        StoredItem(item.id, r.encode_json(item), getattr(item, "call_id", "")) for item in said
     ]
 
 
@@ -438,9 +437,14 @@ def _output_ids(stored: StoredResponse) -> list[str]:
     return [item["id"] for item in output if isinstance(item.get("id"), str)]
 
 
-def _stored(item: r.Item, trail: Trail) -> StoredItem:
-    led_by = trail.follow(item.id, isinstance(item, r.ReasoningItem))
-    body = msgspec.json.encode({"item": item, "led_by": led_by})
+def _stands_for_all(item: r.AnyItem) -> bool:
+    return isinstance(item, r.CompactionItem) or getattr(item, "type", "") == "compaction"
+
+
+def _stored(item: r.AnyItem, trail: Trail) -> StoredItem:
+    is_reasoning = isinstance(item, r.ReasoningItem) or getattr(item, "type", "") == "reasoning"
+    led_by = trail.follow(item.id, is_reasoning)
+    body = r.encode_json({"item": item, "led_by": led_by})
     return StoredItem(item.id, body, getattr(item, "call_id", ""))
 
 

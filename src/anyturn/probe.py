@@ -60,7 +60,7 @@ class Probing:
         self.raw = b""
         self._started_at = 0.0
 
-    async def turn(self, input_items: Any, **fields: Any) -> r.Response:
+    async def turn(self, input_items: Any, **fields: Any) -> r.AnyResponse:
         """Run one turn and return its response. Raises `TurnError` as the gateway does."""
         self.raw, self.first_event_s = b"", 0.0
         self._started_at = time.monotonic()
@@ -99,7 +99,7 @@ async def probe_text(probing: Probing) -> Finding:
         response = await probing.turn("Reply with the single word: ready")
     except TurnError as error:
         return Finding(Verdict.FAILS, error.message, is_final=True)
-    said = " ".join(p.text for p in _texts(response))
+    said = " ".join(_texts(response))
     usage = response.usage
     speed = f"first event after {probing.first_event_s * 1000:.0f} ms"
     if usage and probing.took_s > 0:
@@ -157,12 +157,13 @@ async def probe_replay(probing: Probing) -> Finding:
             {"type": "function_call_output", "call_id": c.call_id, "output": "sunny, 21 degrees"}
             for c in calls
         ]
-        said = msgspec.json.decode(msgspec.json.encode(first.output))
+        said = r.as_object(first)["output"]
         await probing.turn([question, *said, *outputs], **asked)
     except TurnError as error:
         return Finding(Verdict.FAILS, error.message)
-    reasoned = any(isinstance(item, r.ReasoningItem) for item in first.output)
-    field = probing.target.profile.reasoning_out
+    reasoned = any(item["type"] == "reasoning" for item in said)
+    profile = probing.target.profile
+    field = "items" if profile.wire == "responses" else profile.reasoning_out
     if not reasoned:
         return Finding(Verdict.HOLDS, "the loop closes; this model sent no reasoning")
     return Finding(Verdict.HOLDS, f"the loop closes, reasoning given back in {field or 'no field'}")
@@ -205,13 +206,16 @@ PROBES: dict[str, Callable[[Probing], Awaitable[Finding]]] = {
 }
 
 
-def _texts(response: r.Response) -> list[r.OutputText]:
-    messages = [item for item in response.output if isinstance(item, r.MessageItem)]
-    return [part for item in messages for part in item.content if isinstance(part, r.OutputText)]
+def _texts(response: r.AnyResponse) -> list[str]:
+    messages = [item for item in r.as_object(response)["output"] if item["type"] == "message"]
+    parts = [part for item in messages for part in item["content"]]
+    return [part["text"] for part in parts if part["type"] == "output_text"]
 
 
-def _calls(response: r.Response) -> list[r.FunctionCall]:
-    return [item for item in response.output if isinstance(item, r.FunctionCall)]
+def _calls(response: r.AnyResponse) -> list[r.FunctionCall]:
+    output = r.as_object(response)["output"]
+    called = [item for item in output if item["type"] == "function_call"]
+    return [msgspec.convert(item, r.FunctionCall) for item in called]
 
 
 def _bad_arguments(call: r.FunctionCall) -> str:

@@ -95,9 +95,9 @@ class Recorder:
         """Record what the client asked, and what the provider is asked."""
         # The gateway empties the request once the provider answers.
         begun = _begun(turn, self._now() - (self._clock() - turn.started_at))
-        size = len(turn.chat_body)
+        size = len(turn.asked_body)
         self._put(turn, "begin", begun, size)
-        self._put(turn, "asked", turn.chat_body, size)
+        self._put(turn, "asked", turn.asked_body, size)
         self._wake.set()
 
     def provider_bytes(self, turn: Turn, block: bytes) -> None:
@@ -244,7 +244,7 @@ def _begun(turn: Turn, wall: float) -> _Begun:
         wall=wall,
         provider=target.profile.name,
         model=target.model,
-        url=target.profile.base_url + target.profile.chat_path,
+        url=target.profile.base_url + target.profile.path,
         headers=headers,
         # Shallow: what is in it is nobody's to change, and only the top is emptied.
         body=dict(turn.request),

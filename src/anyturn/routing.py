@@ -152,7 +152,11 @@ class Routing:
     def _make_target(self, provider: str, model: str) -> Target:
         profile = self._profile(provider)
         key, source = self._credential(profile)
-        return Target(profile.for_model(model), model, key, source)
+        profile = profile.for_model(model)
+        if self._settings.wire and profile.name == self._home.name:
+            # Whoever says how to speak to the provider means all of its models.
+            profile = profile.replacing(wire=self._settings.wire)
+        return Target(profile, model, key, source)
 
     def _credential(self, profile: Profile) -> tuple[Credential, str | None]:
         """What the provider is asked with, and where that comes from."""

@@ -50,7 +50,7 @@ class Sink:
 
     @property
     def names(self) -> list[str]:
-        return [str(event.__struct_config__.tag) for event in self.events]
+        return [r.name_of(event) for event in self.events]
 
     def accepts(self, error: TurnError) -> bool:
         return self._accepting or bool(self.bursts)
@@ -74,7 +74,7 @@ class Notes:
         self.seen: list[r.Event] = []
 
     def request(self, turn: Turn) -> None:
-        assert msgspec.json.decode(turn.chat_body)["stream"] is True
+        assert msgspec.json.decode(turn.asked_body)["stream"] is True
         self.kinds.append("request")
 
     def ended(self, turn: Turn) -> None:

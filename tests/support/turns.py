@@ -170,7 +170,7 @@ def _translate(machine: Machine, frames: list[Read]) -> list[r.Event]:
     events: list[r.Event] = []
     for frame in frames:
         if isinstance(frame, Frame):
-            events += machine.receive_chunk(frame.chunk, frame.event)
+            events += machine.receive(frame)
         else:
             events += machine.fail(failure_from_body(frame.data, PROFILE))
     return events

@@ -10,6 +10,7 @@ from anyturn.translate import chat_to_responses
 from anyturn.translate.envelope import unseal
 from anyturn.wire import responses as r
 from anyturn.wire.chat import decode_chunk
+from anyturn.wire.chat_stream import Frame
 from support.turns import (
     PROFILE,
     Run,
@@ -309,7 +310,8 @@ class Seen:
 
 
 def receive(machine: chat_to_responses.ChatToResponses, body: JSON) -> list[Seen]:
-    return [Seen(event) for event in machine.receive_chunk(decode_chunk(msgspec.json.encode(body)))]
+    frame = Frame(decode_chunk(msgspec.json.encode(body)))
+    return [Seen(event) for event in machine.receive(frame)]
 
 
 # ---------------------------------------------------------------- calls
@@ -582,7 +584,7 @@ def called(name: str, arguments: str) -> tuple[list[tuple[str, str]], set[str]]:
     """The calls handed out for one whole call of the provider, and the rules that changed them."""
     machine = new_machine(tools=[TYPED, SHELL])
     delta = call_delta(arguments, name, index=0, id="call_1")
-    events = machine.receive_chunk(decode_chunk(msgspec.json.encode(chunk(delta, "tool_calls"))))
+    events = machine.receive(Frame(decode_chunk(msgspec.json.encode(chunk(delta, "tool_calls")))))
     events += machine.end()
     done = [event.item for event in events if isinstance(event, r.ItemDone)]
     return [(item.name, item.arguments) for item in done], {a.rule for a in machine.adaptations}
@@ -617,8 +619,8 @@ def test_reasoning_carries_its_text_sealed_for_its_provider(summary: bool) -> No
     """F8, G8: what the provider needs back survives restarts at the client."""
     machine = new_machine(summary=summary, seal=True)
     for delta in ({"reasoning": "Because "}, {"reasoning": "of ä."}, {"content": "Yes"}):
-        machine.receive_chunk(decode_chunk(msgspec.json.encode(chunk(delta))))
-    machine.receive_chunk(decode_chunk(msgspec.json.encode(last())))
+        machine.receive(Frame(decode_chunk(msgspec.json.encode(chunk(delta)))))
+    machine.receive(Frame(decode_chunk(msgspec.json.encode(last()))))
     machine.end()
     assert machine.terminal is not None
     item = machine.terminal.response.output[0]

@@ -23,6 +23,7 @@ from anyturn.cli.serve import (
     ModelOption,
     ProviderOption,
     StrictOption,
+    WireOption,
     load,
 )
 from anyturn.codex.launch import (
@@ -52,6 +53,7 @@ def codex(
     config: ConfigOption = None,
     provider: ProviderOption = None,
     base_url: BaseUrlOption = None,
+    wire: WireOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
@@ -72,6 +74,7 @@ def codex(
         config=config,
         provider=provider,
         base_url=base_url,
+        wire=wire,
         model=model,
         api_key_env=api_key_env,
         strict=strict,

@@ -30,8 +30,8 @@ class TwoWires:
         self._turns += 1
         self._decoder = sse.Decoder()
         self._left = []
-        messages = len(turn.chat.body["messages"])
-        tools = len(turn.chat.body.get("tools", ()))
+        messages = len(turn.asked.body["messages"])
+        tools = len(turn.asked.body.get("tools", ()))
         self._out.rule(f"[bold]request {self._turns}[/]: {messages} messages, {tools} tools")
         self._print(
             [Text("Chat Completions, from the provider", style="bold yellow")],
@@ -96,7 +96,7 @@ def _call_line(call: dict[str, Any]) -> Text:
 
 
 def _event_line(event: r.Event) -> Text:
-    name = str(event.__struct_config__.tag).removeprefix("response.")
+    name = r.name_of(event).removeprefix("response.")
     line = Text.assemble((f"{name} ", "cyan"))
     match event:
         case r.ItemAdded() | r.ItemDone():

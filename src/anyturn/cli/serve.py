@@ -35,7 +35,11 @@ ProviderOption = Annotated[
 ]
 BaseUrlOption = Annotated[
     str | None,
-    typer.Option(help="Any Chat Completions server, for instance http://localhost:8000/v1"),
+    typer.Option(help="Any server of either API, for instance http://localhost:8000/v1"),
+]
+WireOption = Annotated[
+    str | None,
+    typer.Option(help="What the provider speaks: chat or responses. [default: its profile's]"),
 ]
 ModelOption = Annotated[str | None, typer.Option(help="Model for requests that name none.")]
 KeyOption = Annotated[
@@ -67,13 +71,14 @@ def serve(
     config: ConfigOption = None,
     provider: ProviderOption = None,
     base_url: BaseUrlOption = None,
+    wire: WireOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
     capture: CaptureOption = None,
     log_level: LogOption = None,
 ) -> None:
-    """Listen for Responses clients and send their turns to a Chat Completions provider."""
+    """Listen for Responses clients and send their turns to a provider."""
     settings = load(
         host=host,
         port=port,
@@ -81,6 +86,7 @@ def serve(
         config=config,
         provider=provider,
         base_url=base_url,
+        wire=wire,
         model=model,
         api_key_env=api_key_env,
         strict=strict,

@@ -79,7 +79,7 @@ def catalogue_entry(slug: str, model: str, profile: Profile, priority: int) -> d
         "base_instructions": BASE_INSTRUCTIONS,
         "supports_reasoning_summary_parameter": True,
         "default_reasoning_summary": "auto",
-        "support_verbosity": "verbosity" in profile.params,
+        "support_verbosity": profile.wire == "responses" or "verbosity" in profile.params,
         "apply_patch_tool_type": "freeform",
         "truncation_policy": {"mode": "tokens", "limit": 10_000},
         "context_window": profile.context_window,

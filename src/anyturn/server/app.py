@@ -97,7 +97,7 @@ class Server:
         """`POST /v1/responses/input_tokens`: an estimate, which says that it is one."""
         body = parse_request(await read_body(request, self._max_body_bytes))
         turn = await self._gateway.prepare(body, caller_of(request))
-        tokens = estimate_usage(len(turn.chat_body), 0).input_tokens
+        tokens = estimate_usage(len(turn.asked_body), 0).input_tokens
         return json_reply(
             {"object": "response.input_tokens", "input_tokens": tokens, "estimated": True}
         )

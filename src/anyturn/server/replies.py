@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import msgspec
 from aiohttp import web
+
+from anyturn.wire.responses import encode_json
 
 EVENT_STREAM = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -20,7 +21,7 @@ def json_reply(
 ) -> web.Response:
     """One JSON body."""
     return web.Response(
-        body=msgspec.json.encode(body),
+        body=encode_json(body),
         status=status,
         headers=headers,
         content_type="application/json",

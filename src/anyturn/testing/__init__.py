@@ -16,6 +16,8 @@ from anyturn.testing.agent import AgentCall, AgentError, AgentResult, run_agent
 from anyturn.testing.client import ResponsesClient, ResponsesRefused
 from anyturn.testing.history import Rules, check_history, check_request
 from anyturn.testing.provider import ReceivedRequest, ScriptedProvider
+from anyturn.testing.responses_script import Defect
+from anyturn.testing.responses_server import ScriptedResponsesServer
 from anyturn.testing.script import (
     Answer,
     Call,
@@ -44,6 +46,7 @@ __all__ = [
     "AgentResult",
     "Answer",
     "Call",
+    "Defect",
     "Dropped",
     "Entry",
     "Quirk",
@@ -56,6 +59,7 @@ __all__ = [
     "Rules",
     "ScriptError",
     "ScriptedProvider",
+    "ScriptedResponsesServer",
     "Stamp",
     "Usage",
     "call",

@@ -38,7 +38,7 @@ OnChunk = Callable[[int, bytes], None]
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """One POST to `/chat/completions`, numbered from 1 in order of arrival, and how it ended.
+    """One POST for an answer, numbered from 1 in order of arrival, and how it ended.
 
     `body` is empty when the bytes are no JSON object. Times are of the running event loop.
     """
@@ -62,6 +62,12 @@ class ReceivedRequest:
         return messages
 
     @property
+    def items(self) -> list[JSON]:
+        """The input that came, at a server of the Responses API."""
+        items: list[JSON] = self.body.get("input", [])
+        return items
+
+    @property
     def tools(self) -> list[JSON]:
         """The tools that came."""
         tools: list[JSON] = self.body.get("tools", [])
@@ -78,6 +84,8 @@ class ScriptedProvider:
     that expects none asserts that the list is empty. With `api_key`, requests need it as bearer.
     `on_chunk` is called with the request's number and each chunk after it was sent.
     """
+
+    _path = "/v1/chat/completions"
 
     def __init__(
         self,
@@ -110,7 +118,7 @@ class ScriptedProvider:
     async def start(self) -> None:
         """Listen. `async with` does this."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post(self._path, self._chat)
         app.router.add_get("/v1/models", self._list_models)
         # Without handler_cancellation a client that leaves during silence goes unnoticed (F73).
         self._runner = web.AppRunner(
@@ -238,10 +246,13 @@ class ScriptedProvider:
         if isinstance(reply, Refusal):
             return _refusal(reply)
         try:
-            leaving = sending(reply, self._stamp(request, reply))
+            leaving = self._sending(request, reply)
         except (ScriptError, OSError) as error:
             return _refusal(self._refuse(400, str(error), request, code="script_error"))
         return await self._send(http, request, leaving)
+
+    def _sending(self, request: ReceivedRequest, reply: Answer | Raw | Recorded) -> Sending:
+        return sending(reply, self._stamp(request, reply))
 
     async def _send(
         self, http: web.Request, request: ReceivedRequest, leaving: Sending
@@ -335,7 +346,10 @@ class ScriptedProvider:
         self.refusals.append(sentence)
         if request is not None:
             request.refusal = sentence
-        return Refusal(status, openai_error(sentence, code=code))
+        return Refusal(status, self._error(sentence, code))
+
+    def _error(self, sentence: str, code: str | None) -> JSON:
+        return openai_error(sentence, code=code)
 
     def _stamp(self, request: ReceivedRequest, reply: Answer | Raw | Recorded) -> Stamp:
         first_call = self._calls + 1

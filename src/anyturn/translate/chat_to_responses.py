@@ -36,7 +36,7 @@ from anyturn.translate.reasoning_carrier import ReasoningCarrier
 from anyturn.translate.tool_map import ToolMap
 from anyturn.translate.usage import estimate_usage
 from anyturn.wire import responses as r
-from anyturn.wire.chat import Chunk
+from anyturn.wire.chat_stream import Frame
 from anyturn.wire.profile import Profile
 
 # 128k tokens of output are about half a megabyte; past this the provider is broken (A1).
@@ -47,7 +47,7 @@ _ANNOUNCES_CALLS = frozenset({"tool_calls", "function_call"})
 
 
 class ChatToResponses:
-    """One answer. Call `start` once, `receive_chunk` for each chunk, then `end` or `fail`.
+    """One answer. Call `start` once, `receive` for each chunk, then `end` or `fail`.
 
     `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `call` ...); `now` gives POSIX
     seconds. `open_reasoning_names` asks for Open Responses' names of events (responses-api.md
@@ -72,7 +72,6 @@ class ChatToResponses:
         "_request_bytes",
         "_sealed_for",
         "_sequence",
-        "_snapshot",
         "_tail",
         "_tools",
         "_usage",
@@ -80,6 +79,7 @@ class ChatToResponses:
         "adaptations",
         "error",
         "finish",
+        "snapshot",
         "terminal",
     )
 
@@ -97,7 +97,7 @@ class ChatToResponses:
         request_bytes: int = 0,
         adaptations: Adaptations | None = None,
     ) -> None:
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self._tools = tools
         self._profile = profile
         self._new_id = new_id
@@ -130,8 +130,8 @@ class ChatToResponses:
         if self.terminal is not None:
             return []
         return [
-            r.Created(self._snapshot, self._number()),
-            r.InProgress(self._snapshot, self._number()),
+            r.Created(self.snapshot, self._number()),
+            r.InProgress(self.snapshot, self._number()),
         ]
 
     def skip(self) -> list[r.Event]:
@@ -139,9 +139,9 @@ class ChatToResponses:
         self._usage = r.Usage(0, 0, 0)
         return self._terminate(r.Completed, "completed", completed_at=self._now())
 
-    def receive_chunk(self, chunk: Chunk, event: str = "") -> list[r.Event]:
+    def receive(self, frame: Frame) -> list[r.Event]:
         """The events that one chunk causes."""
-        return self._obey(self._reader.read(chunk, event))
+        return self._obey(self._reader.read(frame.chunk, frame.event))
 
     def _obey(self, signals: list[s.Signal]) -> list[r.Event]:
         events: list[r.Event] = []
@@ -197,7 +197,7 @@ class ChatToResponses:
     def so_far(self, status: str) -> r.Response:
         """The response with the items that are done, for a turn that ends without an event."""
         return msgspec.structs.replace(
-            self._snapshot, status=status, output=tuple(self._output), usage=self._usage
+            self.snapshot, status=status, output=tuple(self._output), usage=self._usage
         )
 
     def _refused_calls(self, error: TurnError) -> Rescue | None:
@@ -217,7 +217,7 @@ class ChatToResponses:
         self, form: type[r.Completed | r.Incomplete | r.Failed], status: str, **members: Any
     ) -> list[r.Event]:
         response = msgspec.structs.replace(
-            self._snapshot,
+            self.snapshot,
             status=status,
             output=tuple(self._output),
             usage=self._final_usage(),

@@ -45,6 +45,11 @@ def seal(kind: str, issuer: str, content: Any) -> str | None:
     return f"{_PREFIX}.{kind}.{_checksum(kind, packed)}.{packed}"
 
 
+def is_sealed(text: str) -> bool:
+    """Whether a text claims to be one of our seals, of any kind."""
+    return text.startswith(f"{_PREFIX}.")
+
+
 def unseal(kind: str, text: str) -> tuple[str, Any]:
     """The issuer and the content of a seal of this kind.
 

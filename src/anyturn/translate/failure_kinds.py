@@ -61,6 +61,9 @@ _QUOTA = _any_of(
     r"payment_required",
     r"credit_balance_exhausted",
     r"credit balance is too low",
+    # The ChatGPT backend's, with 429 and with 404 (clients.md section 3.3).
+    r"\busage_limit_reached\b",
+    r"\busage_not_included\b",
 )
 # These words speak of money only beside a status that may mean money, and not beside a rate:
 # Groq's rate limits and Gemini's advertise billing.

@@ -68,6 +68,11 @@ def failure_from_chunk(chunk: Chunk, event: str, profile: Profile) -> TurnError 
     value = _error_in(chunk, event)
     if value is None:
         return None
+    return failure_from_value(value, profile)
+
+
+def failure_from_value(value: Any, profile: Profile) -> TurnError:
+    """Make the error for an object that tells of one inside an answer. Never raises."""
     report = read_value(value)
     kind = judge(report, report.status)
     pause = None
@@ -88,7 +93,7 @@ def failure_from_body(body: bytes, profile: Profile) -> TurnError:
         pause = retry_after({}, report.words, profile) if kind.transient else None
         return _failure(kind, report, profile, report.status or 200, "HTTP 200", pause)
     message = (
-        f"{profile.label} answered HTTP 200, but what it sent is not a Chat Completions answer: "
+        f"{profile.label} answered HTTP 200, but what it sent is not a {profile.speaks} answer: "
         f"{_what_came(report)} {_address_hint(profile)}"
     )
     return TurnError(kind, message, provider=profile.name, provider_status=200)
@@ -239,5 +244,5 @@ def _refusal_hint(report: Report, profile: Profile, status: int) -> str:
 
 
 def _address_hint(profile: Profile) -> str:
-    address = fit_to_show(f"{profile.base_url}{profile.chat_path}", 300)
-    return f"Is {address} the address of a Chat Completions server? Check the base URL."
+    address = fit_to_show(f"{profile.base_url}{profile.path}", 300)
+    return f"Is {address} the address of a {profile.speaks} server? Check the base URL."

@@ -28,6 +28,7 @@ _LISTING_MAX = 16 * 1024 * 1024
 _FIRST_BACKOFF_S = 0.25
 _READ_BUFFER = 256 * 1024
 _LARGE_BODY = 512 * 1024
+_NO_HEADERS: Mapping[str, str] = {}
 _WRONG_ADDRESS = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
@@ -46,7 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderClient:
-    """Sends Chat requests. An async context manager: leaving it closes the pool."""
+    """Sends requests to providers. An async context manager: leaving it closes the pool."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -81,7 +82,7 @@ class ProviderClient:
     async def stream(
         self, profile: Profile, api_key: Credential, body: bytes
     ) -> AsyncIterator[ProviderStream]:
-        """Give the open answer of a Chat request, as `open` does; leaving the block closes it."""
+        """Give the open answer of a request, as `open` does; leaving the block closes it."""
         stream = await self.open(profile, api_key, body)
         try:
             yield stream
@@ -94,15 +95,17 @@ class ProviderClient:
         api_key: Credential,
         body: bytes,
         passed: Mapping[str, str] = NOTHING_PASSED,
+        headers: Mapping[str, str] = NOTHING_PASSED,
     ) -> ProviderStream:
-        """Send a Chat request and give its open answer; to close it early cancels the rest.
+        """Send a request and give its open answer; to close it early cancels the rest.
 
         Connection errors, 429 and 5xx are tried again, as `Limits` allow and as the provider's
         Retry-After demands. A source of tokens is told of a 401, and asked with once more what it
-        then gives; `passed` is what the client sent for it. Raises `TurnError` in the provider's
-        words when it stays refused.
+        then gives; `passed` is what the client sent for it. Of `headers`, the client's, those go on
+        that the profile names. Raises `TurnError` in the provider's words when it stays refused.
         """
-        response = await self._authorised(profile, api_key, body, passed)
+        named = {name: headers[name] for name in profile.client_headers if name in headers}
+        response = await self._authorised(profile, api_key, body, passed, named)
         return ProviderStream(response, profile, self._limits.idle_timeout_s)
 
     async def why_unreachable(self, profile: Profile, timeout_s: float = 3.0) -> str:
@@ -133,9 +136,14 @@ class ProviderClient:
         return data if isinstance(data, list) else []
 
     async def _authorised(
-        self, profile: Profile, api_key: Credential, body: bytes, passed: Mapping[str, str]
+        self,
+        profile: Profile,
+        api_key: Credential,
+        body: bytes,
+        passed: Mapping[str, str],
+        named: dict[str, str],
     ) -> aiohttp.ClientResponse:
-        headers = await _all_headers(profile, api_key, passed)
+        headers = {**named, **await _all_headers(profile, api_key, passed)}
         try:
             return await self._response(profile, headers, body)
         except TurnError as refusal:
@@ -167,7 +175,7 @@ class ProviderClient:
     async def _send(
         self, profile: Profile, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
-        url = profile.base_url.rstrip("/") + profile.chat_path
+        url = profile.base_url.rstrip("/") + profile.path
         try:
             async with asyncio.timeout(self._limits.first_byte_timeout_s):
                 response = await self._session_for(url).post(

@@ -6,7 +6,7 @@ provider that ignored `stream`, or an error under a 200) and both from a web pag
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from anyturn.wire.sse import Decoder, Message, SSEError
 
 # A whole JSON answer may be long; of anything else only the beginning is worth showing.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-_EXCERPT_BYTES = 4096
+EXCERPT_BYTES = 4096
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
 
 
@@ -35,8 +35,11 @@ class Frame(msgspec.Struct, frozen=True):
 Read: TypeAlias = Frame | Unreadable
 
 
-class ChunkReader:
-    """Bytes in, chunks out. `done` is true once `[DONE]` came; what follows it is not read."""
+R = TypeVar("R")
+
+
+class AnswerReader(Generic[R]):
+    """Bytes in, what they say out. `done` is true once `[DONE]` came; what follows is not read."""
 
     __slots__ = ("_body", "_body_size", "_is_sse", "_sse", "_unheard", "done")
 
@@ -49,7 +52,15 @@ class ChunkReader:
         """The first bytes of a stream of which no message came yet."""
         self.done = False
 
-    def feed(self, data: bytes) -> list[Read]:
+    def read(self, data: bytes, event: str) -> R | Unreadable:
+        """One message, or a body that is none."""
+        raise NotImplementedError
+
+    def read_done(self) -> list[R | Unreadable]:
+        """What `[DONE]` says, beside that nothing follows."""
+        return []
+
+    def feed(self, data: bytes) -> list[R | Unreadable]:
         """Take the next bytes and return what they complete."""
         if self._is_sse:
             return self._read_sse(data)
@@ -69,18 +80,18 @@ class ChunkReader:
             return [Unreadable(b"a body of more than 64 MiB")]
         return []
 
-    def close(self) -> list[Read]:
+    def close(self) -> list[R | Unreadable]:
         """Say that no more bytes come, and return what was still to be read."""
         if self.done:
             return []
         if self._is_sse:
             return self._close_sse()
         body, self._body = b"".join(self._body), []
-        return [_read_chunk(body, "")] if body else []
+        return [self.read(body, "")] if body else []
 
-    def _read_sse(self, data: bytes) -> list[Read]:
+    def _read_sse(self, data: bytes) -> list[R | Unreadable]:
         if self._unheard is not None:
-            self._unheard = (self._unheard + data)[:_EXCERPT_BYTES]
+            self._unheard = (self._unheard + data)[:EXCERPT_BYTES]
         try:
             messages = self._sse.feed(data)
         except SSEError as error:
@@ -91,19 +102,19 @@ class ChunkReader:
             return frames
         return self._read_messages(messages)
 
-    def _close_sse(self) -> list[Read]:
+    def _close_sse(self) -> list[R | Unreadable]:
         """Read a last message without its blank line, and words that were no message at all."""
         silent = self._unheard is not None
         frames = self._read_messages(self._sse.close())
         if not silent:
             # The last message was cut off with the connection, which says enough.
-            return [frame for frame in frames if isinstance(frame, Frame)]
+            return [frame for frame in frames if not isinstance(frame, Unreadable)]
         if self._unheard is not None and not _is_sse(self._unheard):
             return [Unreadable(self._unheard)]
         return frames
 
-    def _read_messages(self, messages: list[Message]) -> list[Read]:
-        frames: list[Read] = []
+    def _read_messages(self, messages: list[Message]) -> list[R | Unreadable]:
+        frames: list[R | Unreadable] = []
         if messages:
             self._unheard = None
         for message in messages:
@@ -111,16 +122,23 @@ class ChunkReader:
                 break
             if message.data == b"[DONE]":
                 self.done = True
+                frames += self.read_done()
             elif message.data and message.data != b"null":
-                frames.append(_read_chunk(message.data, message.event))
+                frames.append(self.read(message.data, message.event))
         return frames
 
 
-def _read_chunk(data: bytes, event: str) -> Read:
-    try:
-        return Frame(decode_chunk(data), event)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Unreadable(data[:_EXCERPT_BYTES])
+class ChunkReader(AnswerReader[Frame]):
+    """Bytes in, chunks out; `done` as in `AnswerReader`."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, event: str) -> Read:
+        """One chunk."""
+        try:
+            return Frame(decode_chunk(data), event)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return Unreadable(data[:EXCERPT_BYTES])
 
 
 def _is_sse(start: bytes) -> bool:

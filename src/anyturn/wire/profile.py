@@ -24,6 +24,13 @@ COMMON_PARAMS = (
     "top_logprobs",
 )
 
+RESPONSES_PARAMS = (
+    *("tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "max_output_tokens"),
+    *("max_tool_calls", "temperature", "top_p", "top_logprobs", "metadata", "user", "truncation"),
+    *("safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"),
+    *("presence_penalty", "frequency_penalty", "stream_options", "client_metadata"),
+)
+
 _EFFORTS = {
     "minimal": "low",
     "low": "low",
@@ -51,7 +58,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     title: str = ""
     """The name in sentences; `name` when empty."""
     base_url: str = ""
+    wire: Literal["chat", "responses"] = "chat"
+    """What the server speaks (chat-providers.md section 7, native Responses)."""
     chat_path: str = "/chat/completions"
+    responses_path: str = "/responses"
     models_path: str = "/models"
     """Empty when the provider cannot list its models."""
 
@@ -166,6 +176,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     What they look like: `translate/leaked_forms.py`.
     """
 
+    # -- a server that speaks Responses
+    responses_params: tuple[str, ...] = RESPONSES_PARAMS
+    """Request members that it takes; whatever else was asked for is left out and reported."""
+    instructions: Literal["keep", "lift"] = "keep"
+    """`lift`: leading system messages are sent as `instructions` (clients.md section 3.2)."""
+    reasoning_back: Literal["as_it_came", "sealed"] = "as_it_came"
+    """`sealed`: only with the server's own seal, and without its words (clients.md section 3)."""
+    tool_types: dict[str, str] = {}
+    """Types of tools that it knows under another name (clients.md section 3.2)."""
+    own_compaction: bool = False
+    """True: it knows `compaction_trigger`, and answers it itself (codex-cli.md section 6)."""
+    client_headers: tuple[str, ...] = ()
+    """Headers of the client that go on to the server, in small letters (F72)."""
+
     # -- usage and limits
     usage_cached: tuple[str, ...] = ("prompt_tokens_details.cached_tokens",)
     """Paths inside `usage`, first found wins (Q63)."""
@@ -181,6 +205,16 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def label(self) -> str:
         """The provider's name in a sentence."""
         return self.title or self.name
+
+    @property
+    def path(self) -> str:
+        """Where answers are asked for, behind the base URL."""
+        return self.responses_path if self.wire == "responses" else self.chat_path
+
+    @property
+    def speaks(self) -> str:
+        """The API that is spoken there, in a sentence."""
+        return "Responses" if self.wire == "responses" else "Chat Completions"
 
     @property
     def model_env(self) -> str:

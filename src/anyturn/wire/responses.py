@@ -12,6 +12,10 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from anyturn.wire.token_counts import InputDetails as InputDetails
+from anyturn.wire.token_counts import OutputDetails as OutputDetails
+from anyturn.wire.token_counts import Usage as Usage
+
 # ---------------------------------------------------------------- parts
 
 
@@ -155,29 +159,6 @@ class IncompleteDetails(msgspec.Struct, frozen=True):
     reason: str
 
 
-class InputDetails(msgspec.Struct, frozen=True):
-    """Details of the input tokens; zero when unknown, never absent (F58)."""
-
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-
-
-class OutputDetails(msgspec.Struct, frozen=True):
-    """Details of the output tokens; zero when unknown, never absent (F58)."""
-
-    reasoning_tokens: int = 0
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Token counts of one turn."""
-
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    input_tokens_details: InputDetails = InputDetails()
-    output_tokens_details: OutputDetails = OutputDetails()
-
-
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """The response object with all its required members (responses-api.md section 2.5)."""
 
@@ -221,7 +202,7 @@ class CompactedResponse(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: str = "response.compaction"
     created_at: int
-    output: tuple[Item, ...]
+    output: Any
     usage: Usage | None
 
 
@@ -492,12 +473,63 @@ class InputDone(msgspec.Struct, tag="response.custom_tool_call_input.done", froz
     sequence_number: int
 
 
-Terminal: TypeAlias = Completed | Incomplete | Failed
-Event: TypeAlias = (
+class RelayedItem:
+    """An item of a Responses server. It is handed on as `body` says, whatever that is."""
+
+    __slots__ = ("body", "call_id", "id", "type")
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self.id = str(body.get("id") or "")
+        self.type = str(body.get("type") or "")
+        self.call_id = str(body.get("call_id") or "")
+
+
+class RelayedResponse:
+    """The response of a Responses server; `body` is all of it."""
+
+    __slots__ = ("body", "created_at", "id", "output", "status", "usage")
+
+    def __init__(self, body: dict[str, Any], output: tuple[RelayedItem, ...]) -> None:
+        created, usage = body.get("created_at"), body.get("usage")
+        self.body = body
+        self.id = str(body.get("id") or "")
+        self.status = str(body.get("status") or "")
+        self.created_at = int(created) if isinstance(created, int | float) else 0
+        self.output = output
+        self.usage = msgspec.convert(usage, Usage, strict=False) if usage else None
+
+
+class Relayed(msgspec.Struct, frozen=True, gc=False):
+    """An event of a Responses server: `data` is its JSON, as it came or as it was mended."""
+
+    name: str
+    data: bytes
+    sequence_number: int
+
+
+class RelayedDone(Relayed, frozen=True):
+    """`response.output_item.done` of such a server."""
+
+    item: RelayedItem
+
+
+class RelayedTerminal(Relayed, frozen=True):
+    """The terminal event of such a server."""
+
+    response: RelayedResponse
+
+
+AnyItem: TypeAlias = Item | RelayedItem
+AnyResponse: TypeAlias = Response | RelayedResponse
+Terminal: TypeAlias = Completed | Incomplete | Failed | RelayedTerminal
+OwnEvent: TypeAlias = (
     Created
     | Queued
     | InProgress
-    | Terminal
+    | Completed
+    | Incomplete
+    | Failed
     | StreamError
     | ItemAdded
     | ItemDone
@@ -521,11 +553,38 @@ Event: TypeAlias = (
     | InputDelta
     | InputDone
 )
+Event: TypeAlias = OwnEvent | Relayed
 
-encode_json = msgspec.json.Encoder().encode
+
+def _as_given(value: Any) -> Any:
+    """What other servers said is encoded as they said it."""
+    if isinstance(value, RelayedItem | RelayedResponse):
+        return value.body
+    raise NotImplementedError(f"{type(value).__name__} has no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_given).encode
+
+
+def encode_json(value: Any) -> bytes:
+    """The JSON of an event, an item, a response, or of anything that holds them."""
+    return value.data if isinstance(value, Relayed) else _encode(value)
+
+
+def as_object(response: AnyResponse) -> dict[str, Any]:
+    """The response as the object that a client reads."""
+    body: dict[str, Any] = msgspec.json.decode(_encode(response))
+    return body
+
+
+def name_of(event: Event) -> str:
+    """The event's type."""
+    return event.name if isinstance(event, Relayed) else str(event.__struct_config__.tag)
 
 
 def encode_event(event: Event) -> bytes:
     """One event as the server-sent message that a client reads."""
+    if isinstance(event, Relayed):
+        return b"event: %b\ndata: %b\n\n" % (event.name.encode(), event.data)
     name = event.__struct_config__.tag
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), encode_json(event))  # type: ignore[union-attr]
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(event))  # type: ignore[union-attr]
