@@ -56,7 +56,8 @@ def test_no_key_at_all_lists_the_ways_out(tmp_path: Path) -> None:
         "\n  export ANYTURN_BASE_URL=http://localhost:8000/v1 ANYTURN_MODEL=MODEL\n",
     ):
         assert line in said
-    assert {*names(), "box"} - {"github_models"} <= set(said.replace(",", " ").split())
+    assert "anyturn login chatgpt; export ANYTURN_PROVIDER=chatgpt" in said
+    assert {*names(), "box"} - {"github_models", "chatgpt"} <= set(said.replace(",", " ").split())
 
 
 def test_a_token_that_everybody_has_does_not_choose_a_service_that_ended(tmp_path: Path) -> None:

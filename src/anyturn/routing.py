@@ -160,7 +160,7 @@ class Routing:
 
     def _credential(self, profile: Profile) -> tuple[Credential, str | None]:
         """What the provider is asked with, and where that comes from."""
-        if profile.auth == "chatgpt":
+        if profile.auth == "chatgpt" and not self._key(profile):
             return self._account, "the ChatGPT login"
         if profile.auth == "client":
             return ClientBearer(), "each client's own request"
@@ -252,7 +252,7 @@ class Routing:
                 f"{profile.label} has no address of its own: set --base-url, ANYTURN_BASE_URL, or "
                 f"base_url under [providers.{profile.name}] in the file."
             )
-        if profile.auth == "chatgpt":
+        if profile.auth == "chatgpt" and not self._key(profile):
             return self._login_problem(profile)
         key = self._key(profile)
         if key:

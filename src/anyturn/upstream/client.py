@@ -244,7 +244,7 @@ async def _all_headers(
 
 def _headers(profile: Profile, api_key: str | None) -> dict[str, str]:
     headers = {"Content-Type": "application/json", **profile.headers}
-    if api_key and profile.auth == "bearer":
+    if api_key and profile.auth in ("bearer", "chatgpt"):
         headers["Authorization"] = f"Bearer {api_key}"
     elif api_key and profile.auth == "api-key":
         headers["api-key"] = api_key
