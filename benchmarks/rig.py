@@ -103,12 +103,12 @@ class Rig(contextlib.ExitStack):
             yield relay
 
     @contextlib.contextmanager
-    def fresh_gateway(self) -> Iterator[Subject]:
-        """Start another gateway, away from any configuration file."""
+    def fresh_gateway(self, *options: str) -> Iterator[Subject]:
+        """Start another gateway, away from any configuration file, with these flags more."""
         with (
             tempfile.TemporaryDirectory() as empty,
             Server(
-                gateway_command(self.provider.url),
+                [*gateway_command(self.provider.url), *options],
                 env=gateway_environment(),
                 cwd=Path(empty),
                 ignore=[self.provider.port],

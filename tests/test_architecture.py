@@ -33,21 +33,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {*_CORE, "providers"},
     "routing": {*_CORE, "providers", "config"},
     "memory": {*_CORE, "store"},
-    "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
+    # Live checks of other people's servers.
+    "checker": {"errors", "wire", "conformance"},
+    "gateway": {*_CORE, "conformance", "upstream", "providers", "config", "routing", "memory"},
+    "guard": {*_CORE, "conformance", "memory", "gateway"},
     "background": {*_CORE, "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "server": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex"),
+        *("background", "codex", "guard"),
     },
     # Users test their own programs with it: it brings no gateway along.
     "testing": {"errors", "wire"},
     "cli": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex", "probe", "server", "conformance"),
+        *("background", "codex", "probe", "server", "conformance", "checker"),
     },
 }
 # The demo plays against the scripted provider.

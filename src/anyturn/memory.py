@@ -88,6 +88,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     owner: str = ""
     nearby: Nearby | None = None
+    client: str = ""
+    """Which program it is, by the names of the checker; '' where it did not say."""
 
 
 ANYBODY = Caller()

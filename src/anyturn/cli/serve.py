@@ -52,6 +52,10 @@ AnyoneOption = Annotated[
         help="Listen on other addresses even if clients need no key. [default: no-allow-anyone]",
     ),
 ]
+CheckOption = Annotated[
+    str | None,
+    typer.Option(help="Judge every turn by the checker's rules: off, warn, strict. [default: off]"),
+]
 LogOption = Annotated[
     str | None, typer.Option(help="debug, info, warning or error. [default: info]")
 ]
@@ -67,6 +71,7 @@ def serve(
     model: ModelOption = None,
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
+    check: CheckOption = None,
     log_level: LogOption = None,
 ) -> None:
     """Listen for Responses clients and send their turns to a Chat Completions provider."""
@@ -80,6 +85,7 @@ def serve(
         model=model,
         api_key_env=api_key_env,
         strict=strict,
+        check=check,
         log_level=log_level,
     )
     routing = Routing(settings, os.environ)

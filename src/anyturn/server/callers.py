@@ -6,8 +6,9 @@ from aiohttp import web
 
 from anyturn.memory import Caller, Nearby
 from anyturn.server.admission import CALLER
+from anyturn.server.dialect import client_of
 
 
 def caller_of(request: web.Request, nearby: Nearby | None = None) -> Caller:
     """The caller whom `Admission` let in, with what only this connection remembers."""
-    return Caller(request[CALLER].owner, nearby)
+    return Caller(request[CALLER].owner, nearby, client_of(request.headers))
