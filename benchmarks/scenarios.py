@@ -252,6 +252,25 @@ class TinyTurns(Scenario, frozen=True, kw_only=True):
         return [cost_row, rate_row]
 
 
+class CheckedStreams(Scenario, frozen=True, kw_only=True):
+    """What `--check` adds to an event: a gateway without it stands in the place of the relay."""
+
+    unit: str = "µs/event"
+    judged: Judged = "difference"
+    script: Script
+    turns: int
+
+    def measure(self, rig: Rig) -> list[Row]:
+        row = self.row()
+        with rig.fresh_gateway() as plain, rig.fresh_gateway(ANYTURN_CHECK="warn") as checked:
+            for _ in range(rig.rounds):
+                for subject, values in ((plain, row.relay), (checked, row.gateway)):
+                    cost, sample = subject.run(self.script, turns=self.turns)
+                    values.append(microseconds_each(subject, cost, sample.events))
+                    row.count = sample.events
+        return [row]
+
+
 class SilentStreams(Scenario, frozen=True, kw_only=True):
     """Resident memory per open stream whose provider went silent after the first delta.
 
@@ -466,6 +485,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         loops=50,
         turns=6,
         target=3,
+    ),
+    CheckedStreams(
+        name="checked",
+        title="flat50 with check = warn, beside check = off",
+        script=Script(n=5000, per=50),
+        turns=4,
+        target=15,
     ),
     Conversion(name="convert", title="1 MB request of 400 items", target=15),
     SilentStreams(name="silent", title="500 open silent streams", streams=500, target=40),

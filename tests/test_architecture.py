@@ -35,7 +35,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {*_CORE, "providers"},
     "routing": {*_CORE, "auth", "providers", "config"},
     "memory": {*_CORE, "store"},
-    "gateway": {*_CORE, "upstream", "providers", "config", "routing", "memory"},
+    # Live checks of other people's servers.
+    "checker": {"errors", "wire", "conformance"},
+    "gateway": {*_CORE, "conformance", "upstream", "providers", "config", "routing", "memory"},
+    "guard": {*_CORE, "conformance", "memory", "gateway"},
     "capture_files": {"capture"},
     "recorder": {"errors", "wire", "capture", "capture_files", "config", "routing", "gateway"},
     "background": {*_CORE, "store", "memory", "gateway"},
@@ -44,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex", "recorder"),
+        *("background", "codex", "recorder", "guard"),
     },
     "replay": {"errors", "wire", "capture", "capture_files"},
     # Lives in other people's programs: it brings no gateway along either.
@@ -54,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *_CORE,
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex", "probe", "server", "conformance"),
+        *("background", "codex", "probe", "server", "conformance", "checker"),
         *("capture", "capture_files", "recorder", "replay"),
     },
 }

@@ -24,6 +24,7 @@ OTHER = {
     "reasoning": "text",
     "reasoning_events": "open-responses",
     "strict": "true",
+    "check": "warn",
     "log_level": "debug",
     "connect_timeout_s": "1.5",
     "first_byte_timeout_s": "2",

@@ -261,6 +261,12 @@ class Settings:
         "Refuse a request that cannot reach the provider without losing something.",
         on_command_line=True,
     )
+    check: str = option(
+        "off",
+        "Whether the checker judges every turn; strict: a turn that breaks its client fails.",
+        choices=("off", "warn", "strict"),
+        on_command_line=True,
+    )
     log_level: str = option(
         "info",
         "How much is logged.",

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -34,12 +34,17 @@ from anyturn.wire.chat_stream import AnswerReader, ChunkReader, Unreadable
 from anyturn.wire.profile import Profile
 from anyturn.wire.server_events import EventReader
 
+if TYPE_CHECKING:
+    from anyturn.conformance import Finding
+
 log = logging.getLogger("anyturn")
 
 # Once the provider said why it stopped, only the token counts and [DONE] are to come. A provider
 # that then keeps the connection open must not keep the client waiting.
 _AFTER_FINISH_S = 2.0
 _TOLD_MAX = 1000
+# It drops a message with a refusal part (rule codex.refusal-part).
+_CODEX = "codex"
 
 BROKEN = "The gateway failed; its log says why. This is a bug in Anyturn: please report it."
 
@@ -73,6 +78,13 @@ class Tap(Protocol):
         """The turn is over, whatever became of it: `turn.machine` says what."""
 
 
+class Guard(Protocol):
+    """Judges the events of every turn before they are remembered and sent (`--check`)."""
+
+    def passed(self, turn: Turn, events: list[r.Event]) -> list[r.Event]:
+        """Return the events that may go on: all, or those before a fault and the turn's failure."""
+
+
 class Turn(msgspec.Struct):
     """One request with its whole answer, as far as it has come."""
 
@@ -94,6 +106,8 @@ class Turn(msgspec.Struct):
     """Whether old context may be left out where it does not fit."""
     hides_seals: bool = False
     """Whether reasoning is sealed for a later request only."""
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    """What the guard found in the events so far."""
 
 
 class Gateway:
@@ -108,6 +122,7 @@ class Gateway:
         open_reasoning_names: bool = False,
         strict: bool = False,
         memory: Memory | None = None,
+        guard: Guard | None = None,
         taps: Iterable[Tap] = (),
     ) -> None:
         self.routing = routing
@@ -116,6 +131,7 @@ class Gateway:
         self.open_reasoning_names = open_reasoning_names
         self._reasoning = reasoning
         self._strict = strict
+        self._guard = guard
         self._taps = tuple(taps)
         self._told: set[tuple[str, str]] = set()
         self._running: set[asyncio.Task[Any]] = set()
@@ -224,6 +240,7 @@ class Gateway:
                 now=_now,
                 reasoning_as_summary=self._shows_summary(request),
                 open_reasoning_names=self.open_reasoning_names,
+                refusals_as_text=recalled.caller.client == _CODEX,
                 seal_reasoning=_asks_for_seals(request) or recalled.comes_back,
                 request_bytes=request_bytes,
                 adaptations=asked.adaptations,
@@ -340,6 +357,8 @@ class Gateway:
             events, turn.opening, turn.is_begun = turn.opening + events, [], True
             await sink.begin(turn.asked.adaptations)
         if events:
+            if self._guard is not None:
+                events = self._guard.passed(turn, events)
             await self._remember(turn, events)
             if turn.hides_seals:
                 events = without_seals(events)

@@ -95,6 +95,8 @@ class Caller(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     """What the client sent along: for recordings, and what a profile passes on; keys included."""
     passed: Mapping[str, str] = NOTHING_PASSED
+    client: str = ""
+    """Which program it is, by the names of the checker; '' where it did not say."""
 
 
 ANYBODY = Caller()

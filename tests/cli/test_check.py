@@ -124,15 +124,30 @@ def test_a_rule_is_explained(run: Run) -> None:
     ("arguments", "words"),
     [
         (["absent.sse"], "absent.sse cannot be read"),
-        ([], "Name a file to check"),
+        ([], "Name a server or a file"),
         (["good.sse", "--client", "curl"], "No client is called curl"),
         (["--explain", "items.argument-empty"], "Do you mean items.arguments-empty"),
         (["--explain", "xyzzy"], "anyturn check --list-rules"),
-        (["http://localhost:1/v1"], "cannot be checked live yet"),
+        (["http://me:secret@localhost:1/v1"], "A key has no place in the address"),
+        (["http://localhost:99999/v1"], "The address is not valid"),
+        (["http://localhost:1/v1?x=1"], "takes host, port and path"),
+        (["http://localhost:1/v1", "--api-key-env", "UNSET_HERE"], "is not set, or empty"),
         (["good.sse", "--request", "good.sse"], "holds no JSON object"),
         (["good.sse", "--junit", "no/such/folder.xml"], "cannot be written"),
     ],
-    ids=["no file", "nothing", "client", "near rule", "no rule", "URL", "request", "folder"],
+    ids=[
+        "no file",
+        "nothing",
+        "client",
+        "near rule",
+        "no rule",
+        "key",
+        "port",
+        "query",
+        "no key",
+        "request",
+        "folder",
+    ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
     run: Run, arguments: list[str], words: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import zlib
+from typing import Any
 
 import msgspec
 import pytest
 
-from anyturn.testing import Answer, Rules, call, text
+from anyturn.testing import Answer, Rules, call, raw_chunks, text
 
 pytestmark = pytest.mark.codex
 
@@ -121,3 +122,16 @@ async def test_an_image_that_a_tool_returns_follows_the_outputs_as_a_user_messag
     assert first["role"] == second["role"] == "tool"
     kinds = [part["type"] for part in shown["content"]]
     assert (shown["role"], kinds) == ("user", ["text", "image_url"])
+
+
+async def test_a_refusal_is_shown(stage: Any) -> None:
+    """Codex drops a message with a refusal part (rule codex.refusal-part): it gets text."""
+
+    def chunk(delta: Any, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {"id": "c", "object": "chat.completion.chunk", "choices": [choice]}
+
+    refusing = raw_chunks([chunk({"refusal": "I cannot help with that."}), chunk({}, "stop")])
+    s = await stage(Answer(refusing), check="strict")
+    run = await s.codex("Do it.")
+    assert (run.code, run.said, run.complaints) == (0, ["I cannot help with that."], [])

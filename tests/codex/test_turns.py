@@ -146,3 +146,13 @@ async def test_a_tool_that_takes_no_arguments_can_be_called_without_any(stage):
     assert (run.code, run.said, run.complaints) == (0, ["There is none."], [])
     assert "failed to parse" not in s.outputs(2)[0]
     assert "goal" in s.outputs(2)[0]
+
+
+async def test_strict_checking_tells_codex_why_a_turn_was_stopped(stage: Any) -> None:
+    """Arguments that no gateway can mend: Codex shows which rule they break."""
+    broken = Answer(call("exec_command", "{'cmd': date, }}"))
+    s = await stage(*[broken] * 40, check="strict")
+    run = await (
+        await s.start("Go on.", "-c", "model_providers.anyturn.stream_max_retries=1")
+    ).result()
+    assert any("items.arguments-not-json" in complaint for complaint in run.complaints)

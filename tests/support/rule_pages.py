@@ -21,14 +21,20 @@ FOLDER = Path(__file__).parents[2] / "docs" / "rules"
 REST = "…"
 # What `REST` stands for; `usage` is null until the response ends.
 _SHORT = {**MEMBERS, "usage": USAGE}
+# What needs the server itself is judged from whole exchanges: tests/checker has those servers.
+LIVE = frozenset(rule_id for rule_id in RULES if rule_id.startswith("live."))
 # No page can show a message of 16 MiB.
-WITHOUT_STREAMS = frozenset({"transport.too-long"})
+WITHOUT_STREAMS = LIVE | {"transport.too-long"}
+_ONLY_LIVE = (
+    "No recorded stream shows it: only a [live check](../checking.md) does, `anyturn check URL`."
+)
 
 INTRODUCTION = f"""# The rules of the checker
 
-`anyturn check FILE` holds a recorded stream against these rules; `anyturn.conformance` does the
-same inside a test. Each rule says what it means to each client: **breaks** (a tool does not run, a
-text is not shown, the request is sent again), **degrades** (something is lost or wrong),
+`anyturn check FILE` holds a recorded stream against these rules, `anyturn check URL` the answers of
+a [running server](../checking.md); `anyturn.conformance` does the same inside a test, and `--check`
+on every turn of the gateway. Each rule says what it means to each client: **breaks** (a tool does
+not run, a text is not shown, the request is sent again), **degrades** (something is lost or wrong),
 **cosmetic** (no client's user will notice), or nothing. A client is *ready* when nothing breaks or
 degrades it, *partly* ready when nothing breaks it. What real servers are known for is in
 [known.md](known.md). F-numbers are those of [what breaks](../failure-modes.md), I-numbers the
@@ -47,6 +53,8 @@ stands for these members, which the Open Responses schema demands:
 def page(rule_id: str) -> str:
     """The page of a rule."""
     head = page_head(RULES[rule_id])
+    if rule_id in LIVE:
+        return f"{head}\n{_ONLY_LIVE}\n"
     if rule_id in WITHOUT_STREAMS:
         return head
     defect = next(defect for defect in DEFECTS if defect.rule == rule_id)

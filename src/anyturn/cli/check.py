@@ -1,4 +1,4 @@
-"""`anyturn check`: whether clients can work with a recorded stream."""
+"""`anyturn check`: whether clients can work with a server, or with a recorded stream."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.markdown import Markdown
-from rich.markup import escape
 from rich.table import Table
 
-from anyturn.cli.check_server import check_server
+from anyturn.cli.check_server import ServerTarget, check_server
+from anyturn.cli.check_view import COLOURS, VERDICTS, Forms, print_facts, print_json, write
 from anyturn.cli.screen import screen
 from anyturn.config import ConfigError
 from anyturn.conformance import (
@@ -21,7 +21,6 @@ from anyturn.conformance import (
     RULES,
     Finding,
     Report,
-    Severity,
     Verdict,
     check_stream,
     clients_of,
@@ -29,17 +28,6 @@ from anyturn.conformance import (
 from anyturn.conformance.formats import junit, markdown
 from anyturn.conformance.pages import page_head
 
-_VERDICTS = {
-    Verdict.READY: "[green]✔ ready[/]",
-    Verdict.PARTLY: "[yellow]≈ partly[/]",
-    Verdict.NOT_READY: "[red]✘ not ready[/]",
-}
-_COLOURS = {
-    Severity.BREAKS: "red",
-    Severity.DEGRADES: "yellow",
-    Severity.COSMETIC: "dim",
-    Severity.NONE: "dim",
-}
 _KINDS = {
     "responses": "a Responses stream",
     "chat": "a Chat Completions stream: no Responses client can read it",
@@ -50,8 +38,22 @@ _CLIENT_HELP = "For whom: codex, openai, ai-sdk, open-responses or all; may be g
 
 
 def check(
-    target: Annotated[str, typer.Argument(metavar="FILE|URL", help=".sse or .jsonl.")] = "",
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL|FILE", help="http://localhost:8000/v1, or a .sse or .jsonl file."
+        ),
+    ] = "",
     client: Annotated[list[str], typer.Option(help=_CLIENT_HELP)] = ["codex"],  # noqa: B006
+    model: Annotated[str, typer.Option(help="Model; without it the first of /models.")] = "",
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the server's key.")
+    ] = "",
+    host: Annotated[str, typer.Option(help="Instead of a URL: the server's host.")] = "",
+    port: Annotated[int, typer.Option(help="Instead of a URL: the server's port.")] = 0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one request may take.")
+    ] = 60.0,
     request: Annotated[
         Path | None, typer.Option(help="The client's request (JSON): its tools are known then.")
     ] = None,
@@ -68,9 +70,10 @@ def check(
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List all rules.")] = False,
     explain: Annotated[str, typer.Option(metavar="RULE", help="Explain one rule.")] = "",
 ) -> None:
-    """Check a recorded stream: what each client would make of it, and why.
+    """Check a server, or a recorded stream: what each client would make of it, and why.
 
-    Exit code 0 only when the clients asked for are ready, 1 when not, 2 when nothing was checked.
+    Exit code 0 only when the clients asked for are ready, 1 when not, 2 when nothing was checked,
+    3 when the model did not call, so that nothing is proven.
     """
     if list_rules:
         _print_rules()
@@ -79,25 +82,44 @@ def check(
         _print_rule(explain)
         return
     clients = _clients(client)
+    forms = Forms(as_json, junit_file, markdown_file)
+    address = _address(target, host, port)
+    if address:
+        asked = ServerTarget(address, model, api_key_env, timeout)
+        sys.exit(check_server(asked, clients, forms))
     if not target:
-        raise ConfigError("Name a file to check: anyturn check answer.sse")
+        raise ConfigError("Name a server or a file: anyturn check http://localhost:8000/v1")
+    sys.exit(_check_file(Path(target), clients, request, chunks, forms))
+
+
+def _address(target: str, host: str, port: int) -> str:
+    """The address of the server to be checked, empty where a file is meant."""
     if target.startswith(("http://", "https://")):
-        sys.exit(check_server(target, clients))
+        return target
+    if not (host or port) or target:
+        return ""
+    name = host or "127.0.0.1"
+    return f"http://{f'[{name}]' if ':' in name else name}:{port or 8000}/v1"
+
+
+def _check_file(
+    path: Path, clients: tuple[str, ...], request: Path | None, chunks: Path | None, forms: Forms
+) -> int:
     report = check_stream(
-        _read(Path(target)),
+        _read(path),
         request=_decoded(request) if request else None,
         chunks=_read(chunks) if chunks else None,
     )
-    title = f"anyturn check {Path(target).name}"
-    if junit_file:
-        _write(junit_file, junit(report, clients, title))
-    if markdown_file:
-        _write(markdown_file, markdown(report, clients, title).encode())
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(report.as_json())).decode())
+    title = f"anyturn check {path.name}"
+    if forms.junit:
+        write(forms.junit, junit(report, clients, title))
+    if forms.markdown:
+        write(forms.markdown, markdown(report, clients, title).encode())
+    if forms.as_json:
+        print_json(report.as_json())
     else:
         _print_report(report, clients)
-    sys.exit(0 if report.verdict(*clients) is Verdict.READY else 1)
+    return 0 if report.verdict(*clients) is Verdict.READY else 1
 
 
 def _clients(names: list[str]) -> tuple[str, ...]:
@@ -113,13 +135,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _decoded(path: Path) -> dict[str, Any]:
@@ -139,7 +154,7 @@ def _print_report(report: Report, clients: tuple[str, ...]) -> None:
     for name, verdict in report.verdicts.items():
         asked = name in clients
         title = f"[bold]{CLIENTS[name]}[/]" if asked else f"[dim]{CLIENTS[name]}[/]"
-        table.add_row(_VERDICTS[verdict], title)
+        table.add_row(VERDICTS[verdict], title)
     out.print(table)
     if "codex" in clients:
         _print_profile(report)
@@ -149,23 +164,17 @@ def _print_report(report: Report, clients: tuple[str, ...]) -> None:
 
 def _print_finding(finding: Finding, clients: tuple[str, ...]) -> None:
     out, rule = screen(), finding.what
-    levels = [f"[{_COLOURS[s]}]{s}[/] {c}" for c in clients if (s := rule.severity[c]) != "none"]
+    levels = [f"[{COLOURS[s]}]{s}[/] {c}" for c in clients if (s := rule.severity[c]) != "none"]
     place = "" if finding.event is None else f" [dim]at event {finding.event}[/]"
     again = f" [dim]and {finding.times - 1} times more[/]" if finding.times > 1 else ""
     out.print(f"[bold]{rule.id}[/]{place}{again}  {', '.join(levels)}")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", min_width=10, justify="right")
-    table.add_column(overflow="fold")
-    for name, words in (
+    print_facts(
         ("expected", rule.expected),
         ("found", finding.found),
         ("why", rule.why),
         ("mend", rule.fix),
         ("fault", str(rule.fault)),
-    ):
-        table.add_row(name, escape(words))
-    out.print(table)
-    out.print()
+    )
 
 
 def _print_profile(report: Report) -> None:
@@ -188,7 +197,7 @@ def _print_rules() -> None:
         table.add_column(heading, no_wrap=True)
     for rule in RULES.values():
         levels = (rule.severity[name] for name in CLIENTS)
-        shown = [f"[{_COLOURS[s]}]{'·' if s == 'none' else s}[/]" for s in levels]
+        shown = [f"[{COLOURS[s]}]{'·' if s == 'none' else s}[/]" for s in levels]
         table.add_row(f"[bold]{rule.id}[/]", *shown)
     screen().print(table)
 

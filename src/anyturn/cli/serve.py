@@ -59,6 +59,10 @@ AnyoneOption = Annotated[
 CaptureOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Record every turn in this folder.")
 ]
+CheckOption = Annotated[
+    str | None,
+    typer.Option(help="Judge every turn by the checker's rules: off, warn, strict. [default: off]"),
+]
 LogOption = Annotated[
     str | None, typer.Option(help="debug, info, warning or error. [default: info]")
 ]
@@ -76,6 +80,7 @@ def serve(
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
     capture: CaptureOption = None,
+    check: CheckOption = None,
     log_level: LogOption = None,
 ) -> None:
     """Listen for Responses clients and send their turns to a provider."""
@@ -91,6 +96,7 @@ def serve(
         api_key_env=api_key_env,
         strict=strict,
         capture=capture,
+        check=check,
         log_level=log_level,
     )
     routing = Routing(settings, os.environ)

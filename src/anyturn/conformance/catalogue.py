@@ -12,6 +12,7 @@ from anyturn.conformance import (
     foreign,
     grammar,
     items,
+    live,
     open_responses,
     terminal,
     transport,
@@ -20,7 +21,7 @@ from anyturn.conformance.rules import Rule
 
 _MODULES = (
     *(transport, foreign, grammar, contents, items, calls, terminal, codex, open_responses),
-    fidelity,
+    *(fidelity, live),
 )
 
 

@@ -121,7 +121,10 @@ CODEX_PROFILE = (
     ProfileCheck(
         "request accepted",
         "Does the server take the request and answer with a stream?",
-        ("transport.status", "transport.not-a-stream", "foreign.chat-chunk"),
+        (
+            *("transport.status", "transport.not-a-stream", "foreign.chat-chunk"),
+            *("live.no-answer", "live.key-refused", "live.redirect"),
+        ),
     ),
     ProfileCheck(
         "event structure",
@@ -131,7 +134,7 @@ CODEX_PROFILE = (
             *("grammar.item-not-announced", "grammar.item-not-done", "grammar.delta-without-item"),
             *("grammar.done-twice", "grammar.event-after-terminal", "terminal.missing"),
             *("terminal.error-alone", "terminal.response-missing", "terminal.id-missing"),
-            *("terminal.usage-incomplete", "terminal.output-only"),
+            *("terminal.usage-incomplete", "terminal.output-only", "live.endless"),
         ),
     ),
     ProfileCheck(
@@ -150,6 +153,7 @@ CODEX_PROFILE = (
             *("items.role-missing", "items.content-not-list", "items.part-type"),
             *("items.summary-missing", "items.input-not-text", "items.tool-calls-in-message"),
             *("codex.refusal-part", "codex.call-not-run", "items.tool-kind", "items.namespace"),
+            "live.answer-lost",
         ),
     ),
     ProfileCheck(

@@ -24,6 +24,7 @@ CHAT = "( chat )"
 NO_STREAM = "( no stream )"
 TOO_LONG = "( too long )"
 COMPARED = "( compared )"
+PROBED = "( probed )"
 
 CREATED = "response.created"
 IN_PROGRESS = "response.in_progress"

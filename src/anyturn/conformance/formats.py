@@ -61,10 +61,14 @@ def junit(report: Report, clients: Iterable[str], title: str) -> bytes:
 
 
 def _add_failure(case: ElementTree.Element, finding: Finding) -> None:
-    message = _NO_XML.sub("\ufffd", finding.found)
-    failure = ElementTree.SubElement(case, "failure", message=message)
+    failure = ElementTree.SubElement(case, "failure", message=xml_text(finding.found))
     rule = finding.what
     failure.text = f"expected: {rule.expected}\nwhy: {rule.why}\nmend: {rule.fix}"
+
+
+def xml_text(text: str) -> str:
+    """A text that XML can hold."""
+    return _NO_XML.sub("\ufffd", text)
 
 
 def _minds(severity: Severity) -> bool:

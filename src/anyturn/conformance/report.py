@@ -14,11 +14,16 @@ from anyturn.conformance.rules import CLIENTS, Rule, Severity, clients_of
 
 
 class Verdict(StrEnum):
-    """Whether a client can work with this stream."""
+    """Whether a client can work with this stream.
+
+    `UNPROVEN` is for live checks alone: nothing speaks against the server, but what a client needs
+    was not seen, for instance because the model did not call.
+    """
 
     READY = "ready"
     PARTLY = "partly"
     NOT_READY = "not_ready"
+    UNPROVEN = "unproven"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
+from anyturn.guard import TurnGuard
 from anyturn.memory import Memory
 from anyturn.recorder import recording
 from anyturn.routing import Routing
@@ -90,6 +91,7 @@ async def _listening(
             open_reasoning_names=settings.reasoning_events == "open-responses",
             strict=settings.strict,
             memory=Memory(kept, timeout_s=settings.store_timeout_s),
+            guard=TurnGuard(strict=settings.check == "strict") if settings.check != "off" else None,
             taps=taps,
         )
         background = Background(gateway)

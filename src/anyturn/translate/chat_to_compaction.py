@@ -85,6 +85,12 @@ class ChatToCompaction:
         assert sealed is not None
         return self._hand_out(ended.response, sealed, body.get("completed_at"))
 
+    def take_back(self, events: list[r.Event]) -> None:
+        """Forget these events, the last ones made, which were not sent. Only `fail` may follow."""
+        if events:
+            self._numbers = count(events[0].sequence_number)
+        self.terminal = None
+
     def fail(self, error: TurnError) -> list[r.Event]:
         """End the stream with this error, and without an item."""
         if self.terminal is not None:

@@ -51,8 +51,9 @@ class ChatToResponses:
 
     `new_id` makes an item id for a prefix (`msg`, `rs`, `fc`, `call` ...); `now` gives POSIX
     seconds. `open_reasoning_names` asks for Open Responses' names of events (responses-api.md
-    section 6.1). What the answer needed joins `adaptations`, the list that the request began. After
-    the terminal event every method returns no events.
+    section 6.1), `refusals_as_text` is for clients that drop a message with a refusal part. What
+    the answer needed joins `adaptations`, the list that the request began. After the terminal event
+    every method returns no events.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class ChatToResponses:
         "_carried",
         "_carrier",
         "_characters",
+        "_has_refused",
         "_new_id",
         "_now",
         "_open_names",
@@ -69,6 +71,7 @@ class ChatToResponses:
         "_output",
         "_profile",
         "_reader",
+        "_refusals_as_text",
         "_request_bytes",
         "_sealed_for",
         "_sequence",
@@ -93,6 +96,7 @@ class ChatToResponses:
         now: Callable[[], int],
         reasoning_as_summary: bool = False,
         open_reasoning_names: bool = False,
+        refusals_as_text: bool = False,
         seal_reasoning: bool = False,
         request_bytes: int = 0,
         adaptations: Adaptations | None = None,
@@ -104,6 +108,8 @@ class ChatToResponses:
         self._now = now
         self._as_summary = reasoning_as_summary
         self._open_names = open_reasoning_names
+        self._refusals_as_text = refusals_as_text
+        self._has_refused = False
         self._sealed_for = profile.name if seal_reasoning else ""
         self._carrier = ReasoningCarrier()
         self._request_bytes = request_bytes
@@ -188,6 +194,14 @@ class ChatToResponses:
         event = stream_error(error, self._number())
         body = r.ErrorBody(event.code, event.message)
         return [event, *self._terminate(r.Failed, "failed", error=body)]
+
+    def take_back(self, events: list[r.Event]) -> None:
+        """Forget these events, the last ones made, which were not sent. Only `fail` may follow."""
+        if events:
+            self._sequence = events[0].sequence_number
+        done = sum(isinstance(event, r.ItemDone) for event in events)
+        del self._output[len(self._output) - done :]
+        self.terminal = None
 
     @property
     def called(self) -> list[str]:
@@ -325,7 +339,11 @@ class ChatToResponses:
         return self._obey([s.Call(key, "", call.chat_name, call.arguments)])
 
     def _on_refusal(self, signal: s.RefusalText) -> list[r.Event]:
-        return self._say(signal.text, refusal=True, logprobs=None)
+        if self._refusals_as_text and not self._has_refused:
+            self._has_refused = True
+            what = "the client shows no refusal parts: the model's refusal is text"
+            self.adaptations.note("content.refusal_as_text", f"output[{len(self._output)}]", what)
+        return self._say(signal.text, refusal=not self._refusals_as_text, logprobs=None)
 
     def _say(self, text: str, refusal: bool, logprobs: Any) -> list[r.Event]:
         self._characters += len(text)

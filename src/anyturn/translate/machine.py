@@ -44,6 +44,9 @@ class Machine(Protocol):
     def fail(self, error: TurnError) -> list[r.Event]:
         """End the stream with this error."""
 
+    def take_back(self, events: list[r.Event]) -> None:
+        """Forget these events, the last ones made, which were not sent. Only `fail` may follow."""
+
     def skip(self) -> list[r.Event]:
         """End the answer without asking anybody (`generate: false`)."""
 

@@ -185,6 +185,14 @@ class Relay:
             return [self._end("completed", self._shown.end(response, "completed", self._output()))]
         return self._fail_as("ended its stream before the answer was over.")
 
+    def take_back(self, events: list[r.Event]) -> None:
+        """Forget these events, the last ones made, which were not sent. Only `fail` may follow."""
+        if events:
+            self._number = events[0].sequence_number
+        unsent = {id(event.item) for event in events if isinstance(event, r.RelayedDone)}
+        self._done = {at: item for at, item in self._done.items() if id(item) not in unsent}
+        self.terminal = None
+
     def fail(self, error: TurnError) -> list[r.Event]:
         """End the stream with this error. Items that are not done are not handed out."""
         if self.terminal is not None:
