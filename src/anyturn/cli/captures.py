@@ -14,11 +14,12 @@ from rich.markup import escape
 
 from anyturn.capture.analyse import analysis
 from anyturn.capture.compare import contrast, course
-from anyturn.capture.explain import Judge, explain, recorded_findings
+from anyturn.capture.explain import Judge, explain
 from anyturn.capture.export import FORMS
 from anyturn.capture.format import Capture, chunks_of
 from anyturn.capture.timeline import timeline_of
 from anyturn.capture_files import CaptureError, CaptureFolder, Listed, read_file
+from anyturn.cli.captured_findings import findings_of
 from anyturn.cli.captures_view import (
     Line,
     line_of,
@@ -38,8 +39,8 @@ app = typer.Typer(
 
 # Where captures are when nothing says so: the demo puts its own there.
 DEFAULT_FOLDER = Path(".anyturn") / "captures"
-# Who finds faults in a recorded turn: the one place to put a checker in.
-JUDGE: Judge = recorded_findings
+# Who finds faults in a recorded turn.
+JUDGE: Judge = findings_of
 _LATER = 20
 _DAY_S = 86_400.0
 
