@@ -367,13 +367,20 @@ class _Given(NamedTuple):
     place: Callable[[], str]
 
 
-def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Settings:
+def load_settings(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: Path,
+    *,
+    looks_for_file: bool = True,
+) -> Settings:
     """Return the configuration that `flags`, `environ` and the file found from `cwd` make.
 
-    `flags` holds options by name, with None for those that were not given, and `config`. Raises
-    `ConfigError` for whatever is unknown, of a wrong type or contradictory in any of the three.
+    `flags` holds options by name, with None for those that were not given, and `config`. A file
+    that nobody names is read unless `looks_for_file` is false. Raises `ConfigError` for whatever is
+    unknown, of a wrong type or contradictory in any of the three.
     """
-    file = _find_file(flags, environ, cwd)
+    file = _find_file(flags, environ, cwd, looks_for_file)
     profiles = read_profiles(file) if file else {}
     given = _from_file(file) if file else {}
     given |= _from_environment(environ)
@@ -468,7 +475,7 @@ def _refuse_misspelt(environ: Mapping[str, str]) -> None:
 
 
 def _find_file(
-    flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path
+    flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, looks_for_file: bool
 ) -> ConfigFile | None:
     named = {CONFIG.flag: flags.get("config"), CONFIG.variable: environ.get(CONFIG.variable)}
     for place, name in named.items():
@@ -477,6 +484,8 @@ def _find_file(
             if file is None:
                 raise ConfigError(f"{place}: there is no file {str(name)!r}.")
             return file
+    if not looks_for_file:
+        return None
     file = read_config_file(cwd / FILE_NAME, FILE_NAME)
     directory = _user_directory(environ)
     if file is None and directory is not None:
