@@ -86,6 +86,13 @@ def toml_of(name: str) -> str:
 # ---------------------------------------------------------------- where values come from
 
 
+def test_a_file_that_nobody_names_is_left_alone_where_that_is_wished(tmp_path: Path) -> None:
+    (tmp_path / "anyturn.toml").write_text("port = 8123", encoding="utf-8")
+    named = {"config": "anyturn.toml"}
+    assert load_settings({}, {}, tmp_path, looks_for_file=False).port == 10000
+    assert load_settings(named, {}, tmp_path, looks_for_file=False).port == 8123
+
+
 def test_without_anything_given_every_option_has_its_default(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     assert loaded == Settings(sources=dict.fromkeys(OPTIONS, "default"))

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
+from anyturn.config_places import LOGIN_NAME, codex_login_path, keys_path, store_path, user_file
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
 from anyturn.wire.address import is_local, origin_of
@@ -34,9 +35,6 @@ __all__ = [
 
 PREFIX = "ANYTURN_"
 FILE_NAME = "anyturn.toml"
-KEYS_NAME = "keys.json"
-LOGIN_NAME = "chatgpt.json"
-_USER_DIRECTORIES = {"CONFIG": ".config", "STATE": ".local/state"}
 
 T = TypeVar("T")
 
@@ -397,13 +395,20 @@ class _Given(NamedTuple):
     place: Callable[[], str]
 
 
-def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Settings:
+def load_settings(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: Path,
+    *,
+    looks_for_file: bool = True,
+) -> Settings:
     """Return the configuration that `flags`, `environ` and the file found from `cwd` make.
 
-    `flags` holds options by name, with None for those that were not given, and `config`. Raises
-    `ConfigError` for whatever is unknown, of a wrong type or contradictory in any of the three.
+    `flags` holds options by name, with None for those that were not given, and `config`. A file
+    that nobody names is read unless `looks_for_file` is false. Raises `ConfigError` for whatever is
+    unknown, of a wrong type or contradictory in any of the three.
     """
-    file = _find_file(flags, environ, cwd)
+    file = _find_file(flags, environ, cwd, looks_for_file)
     profiles = read_profiles(file) if file else {}
     given = _from_file(file) if file else {}
     given |= _from_environment(environ)
@@ -414,32 +419,17 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
     if values.get("store") == "redis" and not values.get("store_url"):
         place = given["store"].place()
         raise ConfigError(f"{place}: store = redis needs store_url, like redis://localhost:6379/0.")
-    directory = _user_directory(environ)
     return Settings(
-        **values | {"store_path": _store_path(values.get("store_path", ""), environ, cwd)},
+        **values | {"store_path": store_path(values.get("store_path", ""), environ, cwd)},
         sources={name: given[name].source if name in given else "default" for name in OPTIONS},
         aliases=_read_aliases(file, profiles) if file else {},
         providers=profiles,
         config_file=file.path if file else None,
-        keys_path=_keys_path(values.get("keys_file", ""), environ, cwd),
+        keys_path=keys_path(values.get("keys_file", ""), environ, cwd),
         capture_path=cwd / values["capture"] if values.get("capture") else None,
-        chatgpt_path=directory / "anyturn" / LOGIN_NAME if directory else None,
-        codex_login_path=_codex_login_path(environ, cwd),
+        chatgpt_path=user_file(LOGIN_NAME, environ),
+        codex_login_path=codex_login_path(environ, cwd),
     )
-
-
-def _keys_path(stated: str, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    if stated:
-        return cwd / stated
-    directory = _user_directory(environ)
-    return directory / "anyturn" / KEYS_NAME if directory else None
-
-
-def _codex_login_path(environ: Mapping[str, str], cwd: Path) -> Path | None:
-    if stated := environ.get("CODEX_HOME"):
-        return cwd / stated / "auth.json"
-    home = _home(environ)
-    return home / ".codex" / "auth.json" if home else None
 
 
 def _check_provider(given: _Given, profiles: Mapping[str, Profile]) -> None:
@@ -508,7 +498,7 @@ def _refuse_misspelt(environ: Mapping[str, str]) -> None:
 
 
 def _find_file(
-    flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path
+    flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, looks_for_file: bool
 ) -> ConfigFile | None:
     named = {CONFIG.flag: flags.get("config"), CONFIG.variable: environ.get(CONFIG.variable)}
     for place, name in named.items():
@@ -517,36 +507,12 @@ def _find_file(
             if file is None:
                 raise ConfigError(f"{place}: there is no file {str(name)!r}.")
             return file
+    if not looks_for_file:
+        return None
     file = read_config_file(cwd / FILE_NAME, FILE_NAME)
-    directory = _user_directory(environ)
-    if file is None and directory is not None:
-        path = directory / "anyturn" / FILE_NAME
+    if file is None and (path := user_file(FILE_NAME, environ)):
         file = read_config_file(path, str(path))
     return file
-
-
-def _user_directory(environ: Mapping[str, str], *, kind: str = "CONFIG") -> Path | None:
-    """$XDG_CONFIG_HOME, which only counts when it is absolute, or ~/.config; so for STATE."""
-    stated = Path(environ.get(f"XDG_{kind}_HOME", ""))
-    if stated.is_absolute():
-        return stated
-    home = _home(environ)
-    return home / _USER_DIRECTORIES[kind] if home else None
-
-
-def _home(environ: Mapping[str, str]) -> Path | None:
-    home = environ.get("HOME") or environ.get("USERPROFILE")
-    return Path(home) if home else None
-
-
-def _store_path(given: str, environ: Mapping[str, str], cwd: Path) -> str:
-    """The path of the store, absolute; empty when there is neither a path nor a home."""
-    if given:
-        home = _home(environ)
-        own = given == "~" or given.startswith("~/")
-        return str(home / given[2:] if home and own else cwd / given)
-    directory = _user_directory(environ, kind="STATE")
-    return str(directory / "anyturn" / "store.sqlite3") if directory else ""
 
 
 def _from_file(file: ConfigFile) -> dict[str, _Given]:

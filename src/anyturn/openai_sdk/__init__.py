@@ -4,6 +4,12 @@
 
     client = intercept_llm_requests(AsyncOpenAI())
 
+Or run the Responses API inside the program, on a Chat provider, without a server:
+
+    from anyturn.openai_sdk import responses_client
+
+    client = responses_client(provider="cerebras")
+
 The guide, with every log line: `docs/openai-sdk.md`. The `openai` package is not imported here and
 not needed until a program uses it (extra `openai`).
 """
@@ -31,12 +37,20 @@ from anyturn.openai_sdk.events import (
 )
 from anyturn.openai_sdk.interceptor import intercept_llm_requests, intercepting, stop_intercepting
 from anyturn.openai_sdk.tracker import StreamingToolCallTracker
+from anyturn.openai_sdk.transport import (
+    AnyturnTransport,
+    AsyncAnyturnTransport,
+    async_responses_client,
+    responses_client,
+)
 
 # A library is quiet until its user sets logging up.
 logging.getLogger("anyturn").addHandler(logging.NullHandler())
 
 __all__ = [
     "Answered",
+    "AnyturnTransport",
+    "AsyncAnyturnTransport",
     "CallDetected",
     "CallNamed",
     "CallsCompleted",
@@ -52,7 +66,9 @@ __all__ = [
     "StreamingToolCallTracker",
     "TextStarted",
     "ToolCall",
+    "async_responses_client",
     "intercept_llm_requests",
     "intercepting",
+    "responses_client",
     "stop_intercepting",
 ]

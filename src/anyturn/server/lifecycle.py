@@ -1,11 +1,11 @@
-"""A gateway that listens: put together, started, and stopped without cutting streams."""
+"""A gateway, put together; and one that listens, started and stopped without cutting streams."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -60,6 +60,42 @@ async def running(
     `CannotListen`, `KeysError` when the keys of clients cannot be read, and `CaptureError` when
     turns cannot be recorded where the settings say.
     """
+    async with (
+        assembled(settings, routing, taps=taps, store=store) as gateway,
+        _started(gateway.app) as runner,
+    ):
+        try:
+            port = await _listen(runner, settings.host, settings.port)
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            yield Running(
+                f"http://{host}:{port}/v1", port, gateway.client, gateway.gate, gateway.store_works
+            )
+        finally:
+            for site in runner.sites:
+                await site.stop()
+            await gateway.stop()
+
+
+class Assembled(msgspec.Struct, frozen=True):
+    """A gateway without a way in. `app` answers its requests, and `stop` ends its turns."""
+
+    app: web.Application
+    client: ProviderClient
+    gate: Gate
+    stop: Callable[[], Awaitable[None]]
+    """Take no more turns, and end the running ones within the time limit. To be called before
+    whatever carries the answers is closed."""
+    store_works: bool
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings, routing: Routing, *, taps: Iterable[Tap] = (), store: Store | None = None
+) -> AsyncIterator[Assembled]:
+    """Put a gateway together; leaving the block closes its store, its client and its recorder.
+
+    Raises as `running` does, but for what concerns listening.
+    """
     gate = _gate(settings)
     _refuse_everyone(settings, gate)
     limits = Limits(
@@ -70,56 +106,51 @@ async def running(
         retry_wait_max_s=settings.retry_wait_max_s,
     )
     with recording(settings) as recorders:
-        async with _listening(settings, routing, gate, limits, [*taps, *recorders], store) as one:
-            yield one
+        async with _opened(settings, store) as (kept, works), ProviderClient(limits) as client:
+            all_taps = [*taps, *recorders]
+            yield _assemble(settings, routing, gate, client, kept, works, all_taps)
 
 
-@asynccontextmanager
-async def _listening(
+def _assemble(
     settings: Settings,
     routing: Routing,
     gate: Gate,
-    limits: Limits,
-    taps: Iterable[Tap],
+    client: ProviderClient,
     store: Store | None,
-) -> AsyncIterator[Running]:
-    async with _opened(settings, store) as (kept, works), ProviderClient(limits) as client:
-        gateway = Gateway(
-            routing,
-            client,
-            reasoning=settings.reasoning,
-            open_reasoning_names=settings.reasoning_events == "open-responses",
-            strict=settings.strict,
-            memory=Memory(kept, timeout_s=settings.store_timeout_s),
-            guard=TurnGuard(strict=settings.check == "strict") if settings.check != "off" else None,
-            taps=taps,
-        )
-        background = Background(gateway)
-        server = Server(
-            gateway,
-            Catalogue(routing, client),
-            background,
-            max_body_bytes=settings.max_body_bytes,
-            keepalive_s=settings.keepalive_s,
-            websocket=settings.websocket,
-        )
-        app = server.app()
-        origins = frozenset(filter(None, map(origin_of, settings.cors_origins.split(","))))
-        passes_on = routing.passes_on
-        admission = Admission(gate, host=settings.host, origins=origins, passes_on=passes_on)
-        admission.install(app)
-        async with _started(app) as runner:
-            try:
-                port = await _listen(runner, settings.host, settings.port)
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield Running(f"http://{host}:{port}/v1", port, client, gate, works)
-            finally:
-                for site in runner.sites:
-                    await site.stop()
-                server.sockets.leave()
-                await gateway.close(settings.shutdown_timeout_s)
-                await background.close()
-                await routing.close()
+    works: bool,
+    taps: Iterable[Tap],
+) -> Assembled:
+    gateway = Gateway(
+        routing,
+        client,
+        reasoning=settings.reasoning,
+        open_reasoning_names=settings.reasoning_events == "open-responses",
+        strict=settings.strict,
+        memory=Memory(store, timeout_s=settings.store_timeout_s),
+        guard=TurnGuard(strict=settings.check == "strict") if settings.check != "off" else None,
+        taps=taps,
+    )
+    background = Background(gateway)
+    server = Server(
+        gateway,
+        Catalogue(routing, client),
+        background,
+        max_body_bytes=settings.max_body_bytes,
+        keepalive_s=settings.keepalive_s,
+        websocket=settings.websocket,
+    )
+    app = server.app()
+    origins = frozenset(filter(None, map(origin_of, settings.cors_origins.split(","))))
+    admission = Admission(gate, host=settings.host, origins=origins, passes_on=routing.passes_on)
+    admission.install(app)
+
+    async def stop() -> None:
+        server.sockets.leave()
+        await gateway.close(settings.shutdown_timeout_s)
+        await background.close()
+        await routing.close()
+
+    return Assembled(app, client, gate, stop, works)
 
 
 @asynccontextmanager
