@@ -359,3 +359,23 @@ async def test_a_bug_of_ours_is_a_500_that_says_so(
         assert KEY not in reply.raw.decode()
     assert "ZeroDivisionError" in caplog.text
     assert await on.serves()
+
+
+async def test_an_answer_that_cannot_be_finished_is_cut_and_not_continued_with_an_error(
+    stage: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivers, calls = gateway_module.Gateway._deliver, 0
+
+    async def broken(*given: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise ZeroDivisionError(KEY)
+        await delivers(*given)
+
+    monkeypatch.setattr(gateway_module.Gateway, "_deliver", broken)
+    on = await stage(Answer(text("Hello.")))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await on.post(STREAM)
+    assert "in the middle of an answer" in caplog.text
+    assert await on.serves()

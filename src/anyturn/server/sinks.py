@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from anyturn.server.dialect import Dialect
 from anyturn.server.replies import EVENT_STREAM
 from anyturn.translate.adaptations import HEADER, Adaptation, header_value
 from anyturn.wire import responses as r
+
+log = logging.getLogger("anyturn")
 
 
 class EventStream:
@@ -37,8 +40,21 @@ class EventStream:
         self._wind(self._keepalive_s)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         await self._stop_keeping()
+        if isinstance(error, Exception) and self._started:
+            self._break_off(error)
+
+    def _break_off(self, error: Exception) -> None:
+        """End a body that cannot be finished: an HTTP error would be written into the middle of it.
+
+        A connection that breaks is what clients ask again for. Raises `ConnectionResetError`.
+        """
+        if not isinstance(error, ConnectionError):
+            log.error("The gateway itself failed in the middle of an answer.", exc_info=error)
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        raise ConnectionResetError("The answer cannot be finished.") from error
 
     @property
     def response(self) -> web.StreamResponse:
