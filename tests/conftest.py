@@ -22,6 +22,7 @@ from support.sdk_venvs import LEFT_OUT as _NO_OLDER_SDK
 settings.register_profile("anyturn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anyturn")
 
+pytest.register_assert_rewrite("support.tool_loop")
 
 _CACHE = Path(__file__).parents[1] / ".cache"
 _LEFT_OUT = "the Codex CLI is not installed"

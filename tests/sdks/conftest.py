@@ -20,8 +20,6 @@ from anyturn.server.lifecycle import running
 from anyturn.store.memory import MemoryStore
 from anyturn.testing import Entry, Rules, ScriptedProvider
 
-pytest.register_assert_rewrite("support.tool_loop")
-
 JSON = dict[str, Any]
 MODEL = "gpt-oss-120b"
 # A name by which clients know that the model thinks.
