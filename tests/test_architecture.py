@@ -21,6 +21,7 @@ MAX_FUNCTION_LINES = 70
 _CORE = {"errors", "wire", "translate"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "own_faults": set(),
     "wire": {"errors"},
     "translate": {"errors", "wire"},
     # The checker knows no translator: otherwise they would share their mistakes.
@@ -37,15 +38,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": {*_CORE, "store"},
     # Live checks of other people's servers.
     "checker": {"errors", "wire", "conformance"},
-    "gateway": {*_CORE, "conformance", "upstream", "providers", "config", "routing", "memory"},
-    "guard": {*_CORE, "conformance", "memory", "gateway"},
+    "gateway": {
+        *(*_CORE, "own_faults", "conformance", "upstream"),
+        *("providers", "config", "routing", "memory"),
+    },
+    "guard": {*_CORE, "own_faults", "conformance", "memory", "gateway"},
     "capture_files": {"capture"},
-    "recorder": {"errors", "wire", "capture", "capture_files", "config", "routing", "gateway"},
-    "background": {*_CORE, "store", "memory", "gateway"},
+    "recorder": {
+        *("errors", "own_faults", "wire", "capture", "capture_files"),
+        *("config", "routing", "gateway"),
+    },
+    "background": {*_CORE, "own_faults", "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "server": {
         *_CORE,
+        "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "recorder", "guard"),
     },
@@ -56,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"errors", "wire"},
     "cli": {
         *_CORE,
+        "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "probe", "server", "conformance", "checker"),
         *("capture", "capture_files", "recorder", "replay"),
@@ -185,6 +194,18 @@ def test_the_contract_has_a_row_for_every_unit_and_no_circle() -> None:
     for name, allowed in MAY_IMPORT.items():
         assert allowed <= above, f"{name} may only import what stands above its row"
         above.add(name)
+
+
+def test_no_exception_is_logged_in_its_own_words() -> None:
+    """They may quote a key (A2): `own_faults.where_from` says what may be said."""
+    faults = []
+    for file, name in NAMES.items():
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                by_name = {keyword.arg for keyword in node.keywords}
+                if ast.unparse(node.func) == "log.exception" or "exc_info" in by_name:
+                    faults.append(f"{name}:{node.lineno}")
+    assert not faults, listed(faults)
 
 
 def test_the_core_does_no_io() -> None:

@@ -24,7 +24,7 @@ from anyturn.store.memory import MemoryStore
 from anyturn.store.records import Store, StoredConversation, StoredResponse
 from anyturn.testing import Answer, Entry, Refusal, ScriptedProvider, openai_error, text
 from anyturn.upstream import ProviderClient
-from support.gateway_turns import LIMITS, ask
+from support.gateway_turns import KEY, LIMITS, ask
 from support.stores import DISK_FULL, READS, WRITES, Clock, TroubledStore
 from support.stream_rules import check_stream, decode_events
 
@@ -375,7 +375,7 @@ async def test_a_gateway_that_breaks_ends_the_job_in_words(
     store: TroubledStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def perform(*_: Any) -> Any:
-        raise ZeroDivisionError
+        raise ZeroDivisionError(KEY)
 
     async with staged(store=store) as on:
         monkeypatch.setattr(on.gateway, "perform", perform)
@@ -385,6 +385,7 @@ async def test_a_gateway_that_breaks_ends_the_job_in_words(
         assert check_stream(events) == await on.stored(job)
     assert job.response.error is not None and job.response.error.code == "gateway_error"
     assert "ZeroDivisionError" in caplog.text
+    assert KEY not in caplog.text
 
 
 # ---------------------------------------------------------------- a store in trouble

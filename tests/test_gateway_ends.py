@@ -18,7 +18,7 @@ from anyturn.testing import (
 from anyturn.upstream import stream as stream_module
 from anyturn.wire import responses as r
 from anyturn.wire import sse
-from support.gateway_turns import LIMITS, Notes, Sink, ask, run, said, stage
+from support.gateway_turns import KEY, LIMITS, Notes, Sink, ask, run, said, stage
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ class FaultyTap(Notes):
     """A tap with a bug, which stands for any bug of ours."""
 
     def request(self, turn: Turn) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError(KEY)
 
 
 class Faulty(Sink):
@@ -115,7 +115,7 @@ class Faulty(Sink):
     async def send(self, events: list[r.Event]) -> None:
         await super().send(events)
         if len(self.bursts) == 2:
-            raise ValueError
+            raise ValueError(KEY)
 
 
 async def test_a_bug_of_ours_before_the_answer_is_a_gateway_error(
@@ -125,6 +125,7 @@ async def test_a_bug_of_ours_before_the_answer_is_a_gateway_error(
         await run(text("x"), sink=Sink(accepting=False), taps=[FaultyTap()])
     assert caught.value.kind is Kind.GATEWAY_BROKEN
     assert "ZeroDivisionError" in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_a_bug_of_ours_in_the_middle_still_ends_the_stream(
@@ -136,6 +137,7 @@ async def test_a_bug_of_ours_in_the_middle_still_ends_the_stream(
     assert response.error is not None
     assert response.error.code == "gateway_error"
     assert "ValueError" in caplog.text
+    assert KEY not in caplog.text
 
 
 # ---------------------------------------------------------------- cancellation and the end

@@ -17,7 +17,7 @@ from anyturn.memory import Caller
 from anyturn.server.sinks import Collected
 from anyturn.testing import Answer, call, raw_chunks, text
 from anyturn.wire import responses as r
-from support.gateway_turns import TOOL, Sink, ask, said, stage
+from support.gateway_turns import KEY, TOOL, Sink, ask, said, stage
 
 # A model's mistake that no gateway can mend: Codex cannot parse such arguments.
 BROKEN = Answer(text("Let me see."), call("f", "{'city': Paris, }}"))
@@ -156,13 +156,14 @@ async def test_a_checker_that_fails_has_no_say_in_the_turn(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def take(*_: object) -> list[Any]:
-        raise RuntimeError("a bug")
+        raise RuntimeError(KEY)
 
     monkeypatch.setattr(guard_module.StreamChecker, "take", take)
     sink = Sink()
     await run(Answer(text("Fine.")), sink, TurnGuard(strict=True))
     assert sink.names[-1] == "response.completed"
     assert "the checker itself failed" in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_turns_that_end_leave_nothing_behind() -> None:

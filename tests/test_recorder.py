@@ -209,7 +209,7 @@ async def test_a_full_disk_fails_no_turn_and_leaves_a_readable_file(
 
 async def test_a_fault_of_the_recorder_fails_no_turn(tmp_path, monkeypatch, caplog) -> None:
     def broken(*_: object) -> None:
-        raise RuntimeError("a bug")
+        raise RuntimeError(KEY)
 
     monkeypatch.setattr(recorder_module.Streams, "events", broken)
     recorder = Recorder(CaptureFolder(tmp_path / "c"))
@@ -218,6 +218,7 @@ async def test_a_fault_of_the_recorder_fails_no_turn(tmp_path, monkeypatch, capl
     recorder.close()
     assert sink.names[-1] == "response.completed"
     assert "the recorder itself failed" in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_what_a_process_that_dies_has_written_is_readable(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from anyturn.errors import Kind, TurnError
 from anyturn.gateway import BROKEN, Gateway, Turn
 from anyturn.memory import Caller, readable, record_of
+from anyturn.own_faults import where_from
 from anyturn.store.records import StoredItem, StoredResponse
 from anyturn.translate.adaptations import Adaptation
 from anyturn.wire import responses as r
@@ -376,7 +377,9 @@ def _result(job: Job, work: asyncio.Task[r.AnyResponse]) -> r.AnyResponse:
         return machine.so_far("cancelled")
     code, sentence = Kind.SHUTTING_DOWN.code, _STOPPED
     if not work.cancelled():
-        log.error("%s: the gateway itself failed", job.turn.id[:13], exc_info=work.exception())
+        error = work.exception()
+        where = where_from(error) if error is not None else "It was cancelled."
+        log.error("%s: the gateway itself failed\n%s", job.turn.id[:13], where)
         code, sentence = Kind.GATEWAY_BROKEN.code, BROKEN
     return _failed(machine.so_far("failed"), code, sentence)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.memory import ANYBODY, Caller, Memory, Recalled, new_id
+from anyturn.own_faults import where_from
 from anyturn.routing import Routing, Target
 from anyturn.translate.adaptations import Adaptation, Adaptations, refuse_losses
 from anyturn.translate.chat_to_compaction import ChatToCompaction
@@ -292,8 +293,8 @@ class Gateway:
             raise TurnError(Kind.SHUTTING_DOWN, sentence) from None
         except (TurnError, ConnectionError):
             raise
-        except Exception:
-            log.exception("%s: the gateway itself failed", turn.id[:13])
+        except Exception as error:
+            log.error("%s: the gateway itself failed\n%s", turn.id[:13], where_from(error))
             raise TurnError(Kind.GATEWAY_BROKEN, BROKEN) from None
         finally:
             self._running.discard(task)

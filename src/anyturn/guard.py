@@ -18,6 +18,7 @@ import msgspec
 from anyturn.conformance import Finding, Severity, StreamChecker, clients_of
 from anyturn.errors import Kind, TurnError
 from anyturn.gateway import Turn
+from anyturn.own_faults import where_from
 from anyturn.translate.responses_to_chat import ChatRequest
 from anyturn.wire import responses as r
 
@@ -158,8 +159,9 @@ class _Watched:
             return []
         try:
             return self.checker.take(r.encode_json(event))
-        except Exception:
-            log.exception("the checker itself failed: this turn is not checked")
+        except Exception as error:
+            where = where_from(error)
+            log.error("the checker itself failed: this turn is not checked\n%s", where)
             self.is_over = True
             return []
 

@@ -25,6 +25,7 @@ from anyturn.capture_files import CaptureFolder, TurnFile
 from anyturn.config import Settings
 from anyturn.errors import TurnError
 from anyturn.gateway import Turn
+from anyturn.own_faults import where_from
 from anyturn.routing import Target
 from anyturn.wire import responses as r
 
@@ -202,9 +203,9 @@ class Recorder:
         except OSError as error:
             writing.give_up()
             self._say(1, f"the disk failed: {error.strerror or error}")
-        except Exception:
+        except Exception as error:
             writing.give_up()
-            log.exception("captures: the recorder itself failed")
+            log.error("captures: the recorder itself failed\n%s", where_from(error))
 
     def _say(self, records: int, why: str) -> None:
         self.lost += records

@@ -138,3 +138,17 @@ def test_a_picture_shows_the_screen_and_loads_nothing_from_elsewhere():
     assert "tool&#160;call" in shown
     assert "url(http" not in shown
     assert "@font-face" not in shown
+
+
+def test_no_words_of_an_exception_reach_the_log(
+    logging_as_it_was: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other libraries log exceptions as they are, and those may quote a key (A2)."""
+    log_to_screen("info")
+    try:
+        raise ValueError(f"Authorization: Bearer {KEY}")
+    except ValueError:
+        logging.getLogger("somebody.else").exception("it failed")
+    shown = capsys.readouterr().err
+    assert "ValueError" in shown
+    assert KEY not in shown

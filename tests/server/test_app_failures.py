@@ -358,6 +358,7 @@ async def test_a_bug_of_ours_is_a_500_that_says_so(
         assert reply.error["source"] == "gateway"
         assert KEY not in reply.raw.decode()
     assert "ZeroDivisionError" in caplog.text
+    assert KEY not in caplog.text
     assert await on.serves()
 
 

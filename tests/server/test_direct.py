@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from anyturn.config import Settings
+from anyturn.gateway import Gateway
 from anyturn.routing import Routing
 from anyturn.server.direct import Asked, Direct, Headers, direct
 from anyturn.store.memory import MemoryStore
 from anyturn.testing import Answer, Entry, ScriptedProvider, text
 
+KEY = "sk-planted-5d1e7a9b3c2f4e60"
 ASK = {"model": "m", "input": "Hello."}
 
 
@@ -125,3 +127,26 @@ async def test_cancelling_ends_the_request_to_the_provider(stage: Stage) -> None
     await asyncio.wait([task])
     await stage.provider.cancelled(2)
     assert taken.fault
+
+
+async def test_an_answer_that_breaks_off_is_told_by_whoever_broke_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivers, calls = Gateway._deliver, 0
+
+    async def broken(*given: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise ZeroDivisionError(KEY)
+        await delivers(*given)
+
+    monkeypatch.setattr(Gateway, "_deliver", broken)
+    taken = Taken()
+    request = asked("POST", "/v1/responses", {**ASK, "stream": True})
+    await stage.answering.begin(request, taken)
+    assert taken.fault
+    assert "ZeroDivisionError" in caplog.text
+    assert "in the middle of an answer" in caplog.text
+    assert "itself failed at" not in caplog.text
+    assert KEY not in caplog.text

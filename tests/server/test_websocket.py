@@ -32,6 +32,7 @@ from anyturn.testing import (
 from support.http_clients import ASK, CODEX, JSON, SDK, STREAM, TOOL
 from support.stream_rules import check_stream
 
+KEY = "sk-planted-5d1e7a9b3c2f4e60"
 LAST = frozenset({"error", "response.completed", "response.incomplete", "response.failed"})
 PATHS = pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
 PATIENCE_S = 5.0
@@ -391,7 +392,7 @@ async def test_a_failure_of_the_gateway_itself_is_told_and_the_connection_stays(
 
     async def broken(*_: Any) -> None:
         monkeypatch.setattr(Gateway, "run", run)
-        raise ZeroDivisionError
+        raise ZeroDivisionError(KEY)
 
     monkeypatch.setattr(Gateway, "run", broken)
     on = await stage(text("Hi."))
@@ -400,6 +401,7 @@ async def test_a_failure_of_the_gateway_itself_is_told_and_the_connection_stays(
     frame = await wire.refused()
     assert (frame["status"], frame["error"]["code"]) == (500, "gateway_error")
     assert "ZeroDivisionError" in caplog.text
+    assert KEY not in caplog.text
     check_stream(await wire.ask())
 
 

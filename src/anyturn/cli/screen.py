@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import sys
-from typing import ClassVar
+from types import TracebackType
+from typing import ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -14,7 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from anyturn.config import Settings
+from anyturn.own_faults import where_from
 from anyturn.routing import Target
+
+_ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 
 def screen() -> Console:
@@ -45,6 +51,9 @@ class _LogLine(logging.Formatter):
     def __init__(self, colour: bool) -> None:
         super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
         self._colour = colour
+
+    def formatException(self, ei: _ExcInfo) -> str:
+        return where_from(ei[1]) if ei[1] is not None else ""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +21,7 @@ from anyturn.config import CONFIG, OPTIONS, PREFIX, Settings, load_settings
 from anyturn.openai_sdk.exchange import Exchange, call
 from anyturn.routing import Routing
 from anyturn.server.direct import Asked, Direct, direct
+from anyturn.server.loop import open_loop
 
 _Open: TypeAlias = Callable[[], AbstractAsyncContextManager[Direct]]
 
@@ -177,7 +177,7 @@ class _Running:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=open_loop) as runner:
                 runner.run(self._serve())
         except BaseException as error:
             self._failure = error
@@ -194,17 +194,6 @@ class _Running:
         async with self._open() as self._direct:
             self._ready.set()
             await self._wish.wait()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it exists: the connections to providers cost less on it."""
-    if sys.platform == "win32":
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 _THREADS: WeakSet[GatewayThread] = WeakSet()

@@ -13,6 +13,7 @@ from anyturn.background import Background
 from anyturn.codex.catalogue import Catalogue
 from anyturn.errors import Fault, Kind, TurnError
 from anyturn.gateway import BROKEN, Gateway
+from anyturn.own_faults import where_from
 from anyturn.server.absent import why_absent
 from anyturn.server.body import read_body
 from anyturn.server.callers import caller_of
@@ -192,8 +193,9 @@ async def errors_in_envelopes(request: web.Request, handler: _Handler) -> web.St
     except ConnectionError:
         # The client left while it was being written to: nobody is there to be told.
         raise
-    except Exception:
-        log.exception("the gateway itself failed at %s %s", request.method, request.path)
+    except Exception as error:
+        where = where_from(error)
+        log.error("the gateway itself failed at %s %s\n%s", request.method, request.path, where)
         return error_response(TurnError(Kind.GATEWAY_BROKEN, BROKEN))
 
 

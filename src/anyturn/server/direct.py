@@ -21,6 +21,7 @@ from yarl import URL
 
 from anyturn.config import Settings
 from anyturn.gateway import Tap
+from anyturn.own_faults import where_from
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import assembled
 from anyturn.store import Store
@@ -95,7 +96,12 @@ class Direct:
             # Of the reader's own wish, or when the gateway ends: nothing is left to be done.
             pass
         except Exception as error:
-            log.exception("the gateway itself failed at %s %s", asked.method, asked.target)
+            if not isinstance(error, ConnectionError):
+                # Of a connection that breaks off, whoever broke it has told why.
+                where = where_from(error)
+                log.error(
+                    "the gateway itself failed at %s %s\n%s", asked.method, asked.target, where
+                )
             fault = f"The gateway itself failed: {type(error).__name__}."
         finally:
             reply.end(fault)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from anyturn.errors import Kind, TurnError
+from anyturn.own_faults import where_from
 from anyturn.server.dialect import Dialect
 from anyturn.server.replies import EVENT_STREAM
 from anyturn.translate.adaptations import HEADER, Adaptation, header_value
@@ -51,7 +52,8 @@ class EventStream:
         A connection that breaks is what clients ask again for. Raises `ConnectionResetError`.
         """
         if not isinstance(error, ConnectionError):
-            log.error("The gateway itself failed in the middle of an answer.", exc_info=error)
+            where = where_from(error)
+            log.error("The gateway itself failed in the middle of an answer.\n%s", where)
         if self._request.transport is not None:
             self._request.transport.abort()
         raise ConnectionResetError("The answer cannot be finished.") from error

@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from anyturn.errors import Fault, Kind, TurnError
 from anyturn.gateway import BROKEN, Gateway
 from anyturn.memory import Caller, Nearby
+from anyturn.own_faults import where_from
 from anyturn.server.callers import caller_of
 from anyturn.server.dialect import Dialect, dialect_of
 from anyturn.server.frames import BINARY, Waiting, error_frame, read_message, request_of
@@ -183,8 +184,8 @@ class Session:
             await self._refuse(error)
         except ConnectionError:
             raise
-        except Exception:
-            log.exception("the gateway itself failed on a WebSocket")
+        except Exception as error:
+            log.error("the gateway itself failed on a WebSocket\n%s", where_from(error))
             await self._refuse(TurnError(Kind.GATEWAY_BROKEN, BROKEN))
 
     async def _run_turn(self, frame: bytes) -> None:
