@@ -67,7 +67,7 @@ async def test_the_requests_of_a_recorded_codex_get_the_same_answers_again(stage
     async with replaying(captures) as provider:
         provider.refusals = []
         again = await stage(provider=provider)
-        results = await resend(captures, again.base_url)
+        results = [one async for one in resend(captures, again.base_url)]
     assert [result.differences for result in results] == [[], []]
 
 

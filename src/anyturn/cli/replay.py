@@ -111,13 +111,14 @@ def _profile_of(captures: list[Capture]) -> str:
 
 
 async def _ask(captures: list[Capture], url: str, key: str, exact: bool) -> int:
+    results: list[Checked] = []
     try:
-        results = await resend(captures, url, key=key, exact=exact)
+        async for result in resend(captures, url, key=key, exact=exact):
+            results.append(result)
+            _report(result)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         words = f"The gateway at {url} did not answer: {str(error) or type(error).__name__}."
         raise CaptureError(words) from None
-    for result in results:
-        _report(result)
     same = sum(result.passed for result in results)
     skipped = sum(bool(result.skipped) for result in results)
     screen().print(f"{same} of {len(results)} turns are the same; {skipped} skipped.")

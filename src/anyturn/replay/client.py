@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, TypeAlias
 
 import aiohttp
 import msgspec
 
 from anyturn.capture.compare import differences, without_deltas
-from anyturn.capture.format import Capture
+from anyturn.capture.format import Capture, messages_of
 from anyturn.capture.redact import MASK, Redactor
-from anyturn.wire import sse
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -35,15 +34,16 @@ class Checked(msgspec.Struct, kw_only=True):
 
 async def resend(
     captures: Iterable[Capture], base_url: str, *, key: str = "", exact: bool = False
-) -> list[Checked]:
-    """Send the requests of these captures to a gateway, one after the other.
+) -> AsyncIterator[Checked]:
+    """Send the requests of these captures to a gateway, one after the other; give each result.
 
     Ids and clocks do not count, and where deltas were cut only if `exact`. Raises what aiohttp
     raises when the gateway cannot be reached.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_read=_SILENCE_S)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        return [await _resend(http, capture, base_url, key, exact) for capture in captures]
+        for capture in captures:
+            yield await _resend(http, capture, base_url, key, exact)
 
 
 async def _resend(
@@ -94,12 +94,15 @@ def _may_be_sent(name: str, value: str) -> bool:
 
 def _events_of(raw: bytes) -> list[JSON]:
     """The events of an answer, without what only keeps the connection alive."""
-    decoder = sse.Decoder()
-    events = []
-    for message in decoder.feed(raw) + decoder.close():
-        if message.data == b"[DONE]":
-            continue
-        event = msgspec.json.decode(message.data)
-        if isinstance(event, dict) and event.get("type") != "keepalive":
-            events.append(event)
-    return events
+    bodies = [message.data for message in messages_of(raw)]
+    events = [_event(body) for body in bodies if body != b"[DONE]"]
+    return [event for event in events if event.get("type") != "keepalive"]
+
+
+def _event(body: bytes) -> JSON:
+    """One event; what is none is told apart by its type, which no recording has."""
+    try:
+        event = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {"type": "not JSON"}
+    return event if isinstance(event, dict) else {"type": "no object"}
