@@ -51,11 +51,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": {*_CORE, "own_faults", "store", "memory", "gateway"},
     "codex": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
     "probe": {*_CORE, "upstream", "providers", "config", "routing", "gateway"},
+    "hooks": {*_CORE, "own_faults", "memory", "gateway"},
     "server": {
         *_CORE,
         "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
-        *("background", "codex", "recorder", "guard"),
+        *("background", "codex", "recorder", "guard", "hooks"),
     },
     "replay": {"errors", "wire", "capture", "capture_files"},
     # Lives in other people's programs: it brings no gateway along either.
@@ -89,6 +90,7 @@ TESTED_ELSEWHERE = {
     "config_file.py": "test_config.py",
     "config_profiles.py": "test_config.py",
     "config_places.py": "test_config.py",
+    "config_hooks.py": "test_config.py",
     "__main__.py": "cli/test_main.py",
     "wire/token_counts.py": "wire/test_responses.py",
     "cli/demo_view.py": "cli/test_demo.py",

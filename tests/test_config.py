@@ -51,6 +51,7 @@ OTHER = {
     "cors_origins": "https://app.example.org, http://localhost:3000",
     "chatgpt_login": "codex",
     "chatgpt_issuer": "http://127.0.0.1:9",
+    "status_line": "{git} · {model}",
 }
 
 
@@ -80,7 +81,8 @@ def value_of(name: str) -> Any:
 
 def toml_of(name: str) -> str:
     value = OTHER[name] if OPTIONS[name].kind is not str else f'"{OTHER[name]}"'
-    return f"{name} = {value}\n"
+    table = OPTIONS[name].table
+    return (f"[{table}]\n" if table else "") + f"{name} = {value}\n"
 
 
 # ---------------------------------------------------------------- where values come from
@@ -285,6 +287,41 @@ def test_the_password_in_the_address_of_redis_is_not_shown(tmp_path: Path) -> No
     assert SECRET not in complaint(tmp_path, environ={"ANYTURN_STORE_URL": url[5:]})
 
 
+# ---------------------------------------------------------------- hooks
+
+COMMAND = "[hooks]\nstatus_line = 'command: /bin/status'\n"
+
+
+def test_a_command_is_not_run_from_a_file_that_was_merely_found(tmp_path: Path) -> None:
+    """Whoever starts the gateway in a folder of somebody else's must not run their programs."""
+    said = complaint(tmp_path, f"port = 1\n{COMMAND}")
+    assert said.startswith("anyturn.toml, line 3: status_line: a command is not run from a file")
+    assert "--config" in said and "~/.config/anyturn/anyturn.toml" in said
+
+
+def test_a_command_is_run_from_a_file_that_was_named(tmp_path: Path) -> None:
+    stated = "command: /bin/status"
+    assert load(tmp_path, COMMAND, {"config": "anyturn.toml"}).status_line == stated
+    environ = {"ANYTURN_CONFIG": "anyturn.toml"}
+    assert load(tmp_path, COMMAND, environ=environ).status_line == stated
+
+
+def test_a_command_is_run_from_the_users_own_file_and_the_environment(tmp_path: Path) -> None:
+    own = tmp_path / "home" / "anyturn" / "anyturn.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(COMMAND, encoding="utf-8")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "home")}
+    assert load(tmp_path, environ=environ).status_line == "command: /bin/status"
+    environ = {"ANYTURN_STATUS_LINE": "command: date"}
+    assert load(tmp_path, "port = 1", environ=environ).status_line == "command: date"
+
+
+def test_there_is_no_status_line_unless_somebody_wants_one(tmp_path: Path) -> None:
+    assert load(tmp_path, "").status_line == ""
+    assert load(tmp_path, "[hooks]\nstatus_line = ''\n").status_line == ""
+    assert load(tmp_path, "[hooks]\n").status_line == ""
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -293,6 +330,32 @@ def test_the_password_in_the_address_of_redis_is_not_shown(tmp_path: Path) -> No
     [
         ("\n# port\nprot = 1\n", "anyturn.toml, line 3: unknown key 'prot'. Did you mean 'port'?"),
         ("config = 'x'", "anyturn.toml, line 1: unknown key 'config'."),
+        (
+            "[hooks]\n\nstatus_lien = 'git'\n",
+            "anyturn.toml, line 3: unknown key 'hooks.status_lien'. Did you mean 'status_line'?",
+        ),
+        (
+            "status_line = 'git'",
+            "anyturn.toml, line 1: unknown key 'status_line': it belongs under [hooks].",
+        ),
+        (
+            "[hooks]\nport = 1",
+            "anyturn.toml, line 2: unknown key 'hooks.port': it belongs above the first table.",
+        ),
+        ("[hook]", "anyturn.toml, line 1: unknown key 'hook'. Did you mean 'hooks'?"),
+        ("hooks = 1", "anyturn.toml, line 1: hooks takes a table [hooks], not 1."),
+        ("[hooks]\nstatus_line = 1", "anyturn.toml, line 2: status_line takes a text, not 1."),
+        (
+            "[hooks]\nstatus_line = '{branch}'",
+            "anyturn.toml, line 2: status_line takes default, git, a text with some of {git} "
+            '{model} {provider} {tokens_per_s} {context_used}, or "command: PROGRAM ...", not the '
+            "text '{branch}'.",
+        ),
+        (
+            "[hooks]\nstatus_line = 'command: ./x'",
+            'anyturn.toml, line 2: status_line takes a program after "command:": its name, or its '
+            "path from / or ~/, not the text 'command: ./x'.",
+        ),
         (
             'host = "a"\nport = "1"\n',
             "anyturn.toml, line 2: port takes a whole number from 0 to 65535, not the text '1'.",
@@ -649,5 +712,8 @@ def test_the_line_of_a_key_is_the_line_on_which_it_is_written(data: Any) -> None
 
 def test_the_reference_has_one_row_per_option() -> None:
     rows = reference_table()
-    assert [row.name for row in rows] == ["config", *OPTIONS]
+    assert [row.name for row in rows] == [
+        "config",
+        *(".".join(one.keys) for one in OPTIONS.values()),
+    ]
     assert all(row.variable and row.takes and row.help for row in rows)

@@ -16,9 +16,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
+from anyturn.config_hooks import keys_and_values, refuse_command, unknown_key
 from anyturn.config_places import LOGIN_NAME, codex_login_path, keys_path, store_path, user_file
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
+from anyturn.translate.status_line import status_line_problem
 from anyturn.wire.address import is_local, origin_of
 from anyturn.wire.profile import Profile
 
@@ -55,6 +57,13 @@ class Option:
     high: float = math.inf
     problem: Problem | None = None
     on_command_line: bool = False
+    table: str = ""
+    """The table of the file in which it stands."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Where it stands in the file."""
+        return (self.table, self.name) if self.table else (self.name,)
 
     @property
     def variable(self) -> str:
@@ -147,10 +156,11 @@ def option(
     high: float = math.inf,
     problem: Problem | None = None,
     on_command_line: bool = False,
+    table: str = "",
 ) -> T:
     """Declare a field of `Settings` as an option."""
     facts = {"help": help, "choices": choices, "low": low, "high": high, "problem": problem}
-    facts["on_command_line"] = on_command_line
+    facts |= {"on_command_line": on_command_line, "table": table}
     # An address may have a password in it, as Redis' has.
     shown = problem is not _redis_problem
     return dataclasses.field(default=default, repr=shown, metadata={"option": facts})
@@ -326,6 +336,12 @@ class Settings:
     )
     capture_max_days: float = option(30.0, "Days to keep recorded turns.", low=0.01)
     store_timeout_s: float = option(2.0, "Seconds that one answer of the store may take.", low=0.01)
+    status_line: str = option(
+        "",
+        "Line under each answer in Codex: default, git, a template, or command: PROGRAM.",
+        problem=status_line_problem,
+        table="hooks",
+    )
 
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
     aliases: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -369,7 +385,7 @@ class Row(NamedTuple):
 def reference_table() -> list[Row]:
     """Return one row per option, in the order of declaration; `config` comes first."""
     return [
-        Row(o.name, _flag(o), o.variable, o.expected, _default_text(o.default), o.help)
+        Row(".".join(o.keys), _flag(o), o.variable, o.expected, _default_text(o.default), o.help)
         for o in (CONFIG, *OPTIONS.values())
     ]
 
@@ -411,6 +427,9 @@ def load_settings(
     file = _find_file(flags, environ, cwd, looks_for_file)
     profiles = read_profiles(file) if file else {}
     given = _from_file(file) if file else {}
+    is_named = flags.get("config") or environ.get(CONFIG.variable)
+    if file and "status_line" in given and not is_named and file.path == cwd / FILE_NAME:
+        refuse_command(file, given["status_line"].value)
     given |= _from_environment(environ)
     given |= _from_flags(flags)
     if "provider" in given:
@@ -516,14 +535,13 @@ def _find_file(
 
 
 def _from_file(file: ConfigFile) -> dict[str, _Given]:
+    known = {one.keys: one for one in OPTIONS.values()}
     given = {}
-    for name, raw in file.data.items():
-        if name in ("models", "providers"):
-            continue
-        if name not in OPTIONS:
-            hint = did_you_mean(name, [*OPTIONS, "models", "providers"])
-            raise file.error([name], f"unknown key {name!r}.{hint}")
-        given[name] = _give(OPTIONS[name].read, raw, file.shown, partial(file.place, [name]))
+    for keys, raw in keys_and_values(file, {one.table for one in OPTIONS.values() if one.table}):
+        if keys not in known:
+            raise file.error(keys, unknown_key(keys, list(known)))
+        one = known[keys]
+        given[one.name] = _give(one.read, raw, file.shown, partial(file.place, keys))
     return given
 
 

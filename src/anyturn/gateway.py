@@ -29,6 +29,7 @@ from anyturn.translate.responses_to_chat import ChatRequest, convert_request
 from anyturn.translate.responses_to_responses import forward_request
 from anyturn.translate.second_try import Asked, second_try
 from anyturn.translate.snapshot import response_snapshot
+from anyturn.translate.status_line import without_status_lines
 from anyturn.upstream import ProviderClient, ProviderStream
 from anyturn.wire import responses as r
 from anyturn.wire.chat_stream import AnswerReader, ChunkReader, Unreadable
@@ -86,6 +87,27 @@ class Guard(Protocol):
         """Return the events that may go on: all, or those before a fault and the turn's failure."""
 
 
+class Ending(Protocol):
+    """Sees what leaves for the client in one turn, and may put something at its end."""
+
+    @property
+    def response(self) -> r.AnyResponse | None:
+        """The response as the client got it, where that is not what the machine says."""
+
+    def passed(self, events: list[r.Event]) -> list[r.Event]:
+        """Return the events that may be sent now. What is held back leaves before the end."""
+
+    def close(self) -> None:
+        """The turn is over, whatever became of it."""
+
+
+class Endings(Protocol):
+    """Gives turns their ending, as the hook `status_line` does. Must not block."""
+
+    def of(self, turn: Turn) -> Ending | None:
+        """The ending of a turn whose provider is about to be asked."""
+
+
 class Turn(msgspec.Struct):
     """One request with its whole answer, as far as it has come."""
 
@@ -109,6 +131,8 @@ class Turn(msgspec.Struct):
     """Whether reasoning is sealed for a later request only."""
     findings: list[Finding] = msgspec.field(default_factory=list)
     """What the guard found in the events so far."""
+    ending: Ending | None = None
+    """What may put something at its end, from when its provider is asked."""
 
 
 class Gateway:
@@ -124,6 +148,7 @@ class Gateway:
         strict: bool = False,
         memory: Memory | None = None,
         guard: Guard | None = None,
+        endings: Endings | None = None,
         taps: Iterable[Tap] = (),
     ) -> None:
         self.routing = routing
@@ -133,6 +158,7 @@ class Gateway:
         self._reasoning = reasoning
         self._strict = strict
         self._guard = guard
+        self._endings = endings
         self._taps = tuple(taps)
         self._told: set[tuple[str, str]] = set()
         self._running: set[asyncio.Task[Any]] = set()
@@ -157,6 +183,8 @@ class Gateway:
         if self._closing:
             raise TurnError(Kind.SHUTTING_DOWN, "The gateway is being stopped.")
         adaptations = Adaptations()
+        if isinstance(items := request.get("input"), list):
+            request["input"] = without_status_lines(items, adaptations)
         recalled = await self.memory.recall(request, caller, adaptations)
         turn = self._make_turn(request, recalled, adaptations)
         request.clear()
@@ -164,11 +192,15 @@ class Gateway:
 
     async def perform(self, turn: Turn, sink: Sink) -> r.AnyResponse:
         """Ask the provider, deliver the answer, and return the response (see `run`)."""
+        if self._endings is not None:
+            turn.ending = self._endings.of(turn)
         try:
             await self._answer(turn, sink)
         except TurnError as error:
             await self._deliver(turn, sink, turn.machine.fail(error))
         finally:
+            if turn.ending is not None:
+                turn.ending.close()
             self._report(turn)
             for tap in self._taps:
                 tap.ended(turn)
@@ -176,6 +208,8 @@ class Gateway:
             raise turn.machine.error
         assert turn.machine.terminal is not None
         response = turn.machine.terminal.response
+        if turn.ending is not None:
+            response = turn.ending.response or response
         return response_without_seals(response) if turn.hides_seals else response
 
     async def close(self, grace_s: float) -> None:
@@ -361,8 +395,11 @@ class Gateway:
             if self._guard is not None:
                 events = self._guard.passed(turn, events)
             await self._remember(turn, events)
+            if turn.ending is not None:
+                events = turn.ending.passed(events)
             if turn.hides_seals:
                 events = without_seals(events)
+        if events:
             for tap in self._taps:
                 tap.events(turn, events)
             await sink.send(events)

@@ -115,6 +115,8 @@ class Stage:
         self.workspace = folder / "workspace"
         self.home = folder / "home"
         self._start = start
+        self.environ: dict[str, str] = {}
+        """What Codex finds in its environment besides."""
 
     @property
     def requests(self) -> list[ReceivedRequest]:
@@ -159,7 +161,7 @@ async def stage(
                 *_UNATTENDED,
                 *arguments,
                 cwd=stage.workspace,
-                env=_environment(stage.home),
+                env=_environment(stage.home) | stage.environ,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

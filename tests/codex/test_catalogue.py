@@ -235,9 +235,13 @@ async def test_an_alias_that_cannot_be_used_does_not_spoil_the_rest(
 async def test_the_window_is_the_one_that_the_provider_states(
     model: JSON, window: int | None
 ) -> None:
-    listing = await catalogue(Lister([{"id": "m", **model}])).listing()
+    made = catalogue(Lister([{"id": "m", **model}]))
+    target = routing().resolve("m")
     known = find("cerebras").context_window
+    assert made.window("m", target) == known
+    listing = await made.listing()
     assert listing["models"][1]["context_window"] == (window or known)
+    assert made.window("m", target) == (window or known)
     assert faults(listing["models"][1]) == []
 
 

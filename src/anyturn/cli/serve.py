@@ -145,6 +145,8 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
     rows.append(("memory", memory_words(settings, works=gateway.store_works)))
     if settings.capture_path is not None:
         rows.append(("captures", f"{escape(str(settings.capture_path))}  (anyturn captures list)"))
+    if settings.status_line:
+        rows.append(("status line", escape(settings.status_line)))
     rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]
     out.print(facts_table(rows))
     out.print("\nRun Codex on it, from another terminal:\n")

@@ -123,6 +123,10 @@ class Catalogue:
             )
         return {"object": "list", "data": data, "models": entries}
 
+    def window(self, name: str, target: Target) -> int:
+        """The context window that Codex was told for a model of this name."""
+        return dict(self._listed).get(name) or target.profile.context_window
+
     def _target(self, name: str) -> Target | None:
         """Where a listed name leads; None for one that cannot be used, its key being missing."""
         try:

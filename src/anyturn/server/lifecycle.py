@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from anyturn.codex.catalogue import Catalogue
 from anyturn.config import Settings
 from anyturn.gateway import Gateway, Tap
 from anyturn.guard import TurnGuard
+from anyturn.hooks.status_line import StatusLines
 from anyturn.memory import Memory
 from anyturn.recorder import recording
 from anyturn.routing import Routing
@@ -120,6 +122,8 @@ def _assemble(
     works: bool,
     taps: Iterable[Tap],
 ) -> Assembled:
+    catalogue = Catalogue(routing, client)
+    status_lines = _status_lines(settings, catalogue)
     gateway = Gateway(
         routing,
         client,
@@ -128,12 +132,13 @@ def _assemble(
         strict=settings.strict,
         memory=Memory(store, timeout_s=settings.store_timeout_s),
         guard=TurnGuard(strict=settings.check == "strict") if settings.check != "off" else None,
+        endings=status_lines,
         taps=taps,
     )
     background = Background(gateway)
     server = Server(
         gateway,
-        Catalogue(routing, client),
+        catalogue,
         background,
         max_body_bytes=settings.max_body_bytes,
         keepalive_s=settings.keepalive_s,
@@ -149,8 +154,22 @@ def _assemble(
         await gateway.close(settings.shutdown_timeout_s)
         await background.close()
         await routing.close()
+        if status_lines is not None:
+            status_lines.close()
 
     return Assembled(app, client, gate, stop, works)
+
+
+def _status_lines(settings: Settings, catalogue: Catalogue) -> StatusLines | None:
+    if not settings.status_line:
+        return None
+    return StatusLines(
+        settings.status_line,
+        os.environ,
+        window_of=lambda turn: catalogue.window(turn.snapshot.model, turn.target),
+        # From elsewhere, a client's folders are not this machine's, or none of its business.
+        looks_into_folders=is_local_host(settings.host),
+    )
 
 
 @asynccontextmanager

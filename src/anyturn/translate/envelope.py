@@ -19,6 +19,7 @@ import msgspec
 
 REASONING = "reasoning"
 COMPACTION = "compaction"
+STATUS_LINE = "status_line"
 
 # A megabyte of reasoning is 200,000 tokens, more than any model thinks in one turn.
 MAX_BYTES = 1024 * 1024
@@ -45,9 +46,9 @@ def seal(kind: str, issuer: str, content: Any) -> str | None:
     return f"{_PREFIX}.{kind}.{_checksum(kind, packed)}.{packed}"
 
 
-def is_sealed(text: str) -> bool:
-    """Whether a text claims to be one of our seals, of any kind."""
-    return text.startswith(f"{_PREFIX}.")
+def is_sealed(text: str, kind: str = "") -> bool:
+    """Whether a text claims to be one of our seals, of this kind or of any."""
+    return text.startswith(f"{_PREFIX}.{kind}." if kind else f"{_PREFIX}.")
 
 
 def unseal(kind: str, text: str) -> tuple[str, Any]:

@@ -1,0 +1,1 @@
+"""What users may hang into a turn. A hook is never in the turn's way."""
