@@ -413,6 +413,11 @@ def test_there_is_no_status_line_unless_somebody_wants_one(tmp_path: Path) -> No
         ("[models]\na = ' '", "anyturn.toml, line 2: the alias 'a' takes a model like"),
         ("[models]\na = 'cerebras/'", "the alias 'a' takes a model or provider/model"),
         ("[models]\na = 'a'", "anyturn.toml, line 2: the alias 'a' leads to itself."),
+        ("[models]\n'a*' = 1", "line 2: the pattern 'a*' takes a model like"),
+        ("[models]\n'a*b*' = 'x'", "line 2: the pattern 'a*b*' has more than one star."),
+        ("[models]\n'a*' = 'x*y*'", "the pattern 'a*' has 1 star, and 'x*y*' more."),
+        ("[models]\na = 'x*'", "line 2: the alias 'a' has no star, and 'x*' more."),
+        ("[models]\n'a*' = 'cerebrass/a*'", "the pattern 'a*' names an unknown provider"),
         (
             "[models]\nc = 'x'\nb = 'c'\na = 'b'",
             "anyturn.toml, line 4: the alias 'a' leads over more than one other alias.",

@@ -60,11 +60,30 @@ def test_the_example_works(tmp_path: Path) -> None:
     assert routing.resolve("openai/gpt-5.5").key_source == "PROXY_KEY"
 
 
+def test_the_example_of_two_providers_behind_one_gateway_works(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", BACKGROUND, re.DOTALL)
+    assert example is not None
+    (tmp_path / "anyturn.toml").write_text(example[1], encoding="utf-8")
+    login = tmp_path / ".config" / "anyturn" / "chatgpt.json"
+    login.parent.mkdir(parents=True)
+    login.write_bytes(b"{}")
+    environ = {"CEREBRAS_API_KEY": "made-up", "HOME": str(tmp_path)}
+    routing = Routing(load_settings({}, environ, tmp_path), environ)
+    targets = {name: routing.resolve(name) for name in ("gpt-5.5", "gpt-oss-20b", "zai-glm-4.7")}
+    found = {name: (one.profile.name, one.model) for name, one in targets.items()}
+    assert found == {
+        "gpt-5.5": ("chatgpt", "gpt-5.5"),
+        "gpt-oss-20b": ("cerebras", "gpt-oss-20b"),
+        "zai-glm-4.7": ("cerebras", "zai-glm-4.7"),
+    }
+
+
 def test_every_form_of_leaked_calls_has_its_row() -> None:
     section = page().partition("## Calls that come as text")[2].partition("```")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(FORMS)
 
 
+BACKGROUND = PAGE.with_name("background.md").read_text(encoding="utf-8")
 ADAPTATIONS = PAGE.with_name("adaptations.md").read_text(encoding="utf-8")
 TRANSLATE = Path(__file__).parents[1] / "src" / "anyturn" / "translate"
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import errno
+import sys
+import threading
 
 import msgspec
 import pytest
 
-from anyturn.own_faults import where_from
+from anyturn.own_faults import log_what_nobody_catches, where_from
 from anyturn.wire.request import parse_request
 
 KEY = "planted-2a7d9f3b5c1e4860"
@@ -63,3 +65,23 @@ def test_a_long_chain_ends() -> None:
     for _ in range(50):
         error = raised(ValueError("next"), error)
     assert where_from(error).count("Traceback") == 5
+
+
+def test_what_ends_a_thread_or_the_process_is_logged_without_words(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    log_what_nobody_catches()
+    error = raised(ValueError(KEY))
+    sys.excepthook(ValueError, error, error.__traceback__)
+    thread = threading.Thread(target=raised_in_a_thread)
+    thread.start()
+    thread.join()
+    assert caplog.text.count("ValueError") >= 2
+    assert "in raised_in_a_thread" in caplog.text
+    assert KEY not in caplog.text
+
+
+def raised_in_a_thread() -> None:
+    raise ValueError(KEY)

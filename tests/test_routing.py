@@ -254,6 +254,78 @@ def test_a_name_leads_to_a_provider_and_its_model(
     assert where(routing(tmp_path, environ, FILE, provider="groq").resolve(asked)) == expected
 
 
+PATTERNS = """
+[models]
+"gpt-*" = "openai/gpt-*"
+"gpt-oss-*" = "cerebras/gpt-oss-*"
+"*-fast" = "short"
+"claude-*" = "gpt-5.5"
+"openai/*" = "cerebras/openai-*"
+"local*" = "local*"
+short = "llama-3.3-70b"
+best = "gpt-5.5"
+"gpt-5-codex" = "groq/kimi"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("gpt-5.5", ("openai", "gpt-5.5")),
+        ("gpt-", ("openai", "gpt-")),
+        ("gpt-oss-20b", ("cerebras", "gpt-oss-20b")),
+        ("gpt-5-codex", ("groq", "kimi")),
+        ("best", ("openai", "gpt-5.5")),
+        ("x-fast", ("groq", "llama-3.3-70b")),
+        ("claude-opus", ("groq", "gpt-5.5")),
+        ("gpt-x/y", ("groq", "gpt-x/y")),
+        ("openai/gpt-5.5", ("cerebras", "openai-gpt-5.5")),
+        ("cerebras/gpt-5.5", ("cerebras", "gpt-5.5")),
+        ("a-gpt-5", ("groq", "a-gpt-5")),
+        ("GPT-5", ("groq", "GPT-5")),
+        ("gpt-default", ("groq", "gpt-default")),
+        ("local-x", ("groq", "local-x")),
+        (None, ("groq", "gpt-default")),
+        ("", ("groq", "gpt-default")),
+    ],
+)
+def test_a_pattern_sends_models_to_their_provider(
+    tmp_path: Path, asked: str | None, expected: tuple[str, str]
+) -> None:
+    environ = {**CEREBRAS, "GROQ_API_KEY": SECRET, "OPENAI_API_KEY": SECRET}
+    made = routing(tmp_path, environ, PATTERNS, provider="groq", model="gpt-default")
+    assert where(made.resolve(asked)) == expected
+
+
+def test_a_star_alone_takes_every_name_but_that_of_a_provider(tmp_path: Path) -> None:
+    made = routing(tmp_path, CEREBRAS, "[models]\n'*' = 'zai-glm-4.7'\n", provider="cerebras")
+    assert where(made.resolve("anything")) == ("cerebras", "zai-glm-4.7")
+    assert where(made.resolve("ollama/qwen")) == ("ollama", "qwen")
+    assert made.resolve("") == made.default
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("openai/gpt-*", "export OPENAI_API_KEY="), ("chatgpt/gpt-*", "There is no ChatGPT login")],
+)
+def test_a_pattern_whose_provider_cannot_be_asked_sends_nothing_to_another(
+    tmp_path: Path, target: str, words: str
+) -> None:
+    made = routing(tmp_path, CEREBRAS, f"[models]\n'gpt-*' = '{target}'\n")
+    made.learn(["gpt-5", "openai/gpt-5"])
+    with pytest.raises(TurnError, match=words) as caught:
+        made.resolve("gpt-5")
+    assert caught.value.kind is Kind.MISCONFIGURED
+    assert made.resolve("gpt-oss-120b") == made.default
+
+
+def test_patterns_are_no_aliases_and_the_one_that_says_most_comes_first(tmp_path: Path) -> None:
+    made = routing(tmp_path, CEREBRAS, PATTERNS)
+    assert list(made.aliases) == ["short", "best", "gpt-5-codex"]
+    order = ["claude-*", "gpt-oss-*", "openai/*", "*-fast", "local*", "gpt-*"]
+    assert sorted(order, key=lambda name: (-len(name), name)) == list(made.patterns)
+
+
 def test_a_first_part_is_a_provider_only_once_its_key_is_set(tmp_path: Path) -> None:
     environ = {"GROQ_API_KEY": SECRET}
     asked = "openai/gpt-oss-120b"

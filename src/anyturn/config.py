@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
 from anyturn.config_hooks import keys_and_values, refuse_command, unknown_key
+from anyturn.config_models import NO_MODELS, Pattern, read_models
 from anyturn.config_places import LOGIN_NAME, codex_login_path, keys_path, store_path, user_file
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
@@ -193,9 +194,10 @@ class Settings:
     """All options with their values, and where each value came from.
 
     `sources` maps every option to `default`, the file's name, `ANYTURN_…` or `--…`; `aliases` and
-    `providers` are the file's [models] and [providers.NAME]. `keys_path` is where the clients' keys
-    are, `capture_path` where turns are recorded, `chatgpt_path` where our own ChatGPT login is and
-    `codex_login_path` where Codex's is, None where nothing says so. No key is in here.
+    `patterns` are the file's [models], those with a star apart and the one that says most first;
+    `providers` are its [providers.NAME]. `keys_path` is where the clients' keys are, `capture_path`
+    where turns are recorded, `chatgpt_path` where our own ChatGPT login is and `codex_login_path`
+    where Codex's is, None where nothing says so. No key is in here.
     """
 
     host: str = option(
@@ -345,6 +347,7 @@ class Settings:
 
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
     aliases: dict[str, str] = dataclasses.field(default_factory=dict)
+    patterns: tuple[Pattern, ...] = ()
     # Headers of a profile may hold secrets: they stay out of repr().
     providers: dict[str, Profile] = dataclasses.field(default_factory=dict, repr=False)
     config_file: Path | None = None
@@ -426,6 +429,7 @@ def load_settings(
     """
     file = _find_file(flags, environ, cwd, looks_for_file)
     profiles = read_profiles(file) if file else {}
+    models = read_models(file, profiles) if file else NO_MODELS
     given = _from_file(file) if file else {}
     is_named = flags.get("config") or environ.get(CONFIG.variable)
     if file and "status_line" in given and not is_named and file.path == cwd / FILE_NAME:
@@ -441,7 +445,8 @@ def load_settings(
     return Settings(
         **values | {"store_path": store_path(values.get("store_path", ""), environ, cwd)},
         sources={name: given[name].source if name in given else "default" for name in OPTIONS},
-        aliases=_read_aliases(file, profiles) if file else {},
+        aliases=models.aliases,
+        patterns=models.patterns,
         providers=profiles,
         config_file=file.path if file else None,
         keys_path=keys_path(values.get("keys_file", ""), environ, cwd),
@@ -543,40 +548,3 @@ def _from_file(file: ConfigFile) -> dict[str, _Given]:
         one = known[keys]
         given[one.name] = _give(one.read, raw, file.shown, partial(file.place, keys))
     return given
-
-
-def _read_aliases(file: ConfigFile, profiles: Mapping[str, Profile]) -> dict[str, str]:
-    aliases = file.data.get("models", {})
-    if not isinstance(aliases, dict):
-        raise file.error(["models"], f"models takes a table [models], not {found(aliases)}.")
-    for name, target in aliases.items():
-        if problem := _alias_problem(name, target, aliases, profiles):
-            raise file.error(["models", name], problem)
-    return aliases
-
-
-def _alias_problem(
-    name: str, target: Any, aliases: Mapping[str, Any], profiles: Mapping[str, Profile]
-) -> str:
-    """Say what is wrong with an alias, or nothing."""
-    if not isinstance(target, str) or not target.strip():
-        return (
-            f'the alias {name!r} takes a model like "cerebras/gpt-oss-120b", not {found(target)}.'
-        )
-    if target == name:
-        return f"the alias {name!r} leads to itself."
-    if target in aliases and aliases[target] in list(aliases):
-        return f"the alias {name!r} leads over more than one other alias."
-    provider, slash, model = target.partition("/")
-    if not slash:
-        return ""
-    if not provider or not model:
-        return f"the alias {name!r} takes a model or provider/model, not {found(target)}."
-    try:
-        find(provider, profiles)
-    except UnknownProvider as error:
-        # Ids of models may have slashes of their own (`mistralai/…`): only what can hardly be
-        # anything but a slip is refused.
-        if error.nearest and nearest(provider, [error.nearest], likeness=0.9):
-            return f"the alias {name!r} names an {error}"
-    return ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,16 @@ def log_fault_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     error = context.get("exception")
     behind = f"\n{where_from(error)}" if isinstance(error, BaseException) else ""
     log.error("Anyturn itself failed: %s%s", context.get("message", "in its loop"), behind)
+
+
+def log_what_nobody_catches() -> None:
+    """Have exceptions that end the process or a thread logged, in place of Python's own words."""
+    sys.excepthook = lambda _kind, error, _trace: _log_uncaught(error)
+    threading.excepthook = lambda args: _log_uncaught(args.exc_value)
+
+
+def _log_uncaught(error: BaseException | None) -> None:
+    log.error("Anyturn itself failed:\n%s", where_from(error) if error is not None else "")
 
 
 def _one(error: BaseException) -> str:

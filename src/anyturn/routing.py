@@ -75,20 +75,29 @@ class Routing:
         """The file's names for models, and what they stand for."""
         return self._settings.aliases
 
+    @property
+    def patterns(self) -> Mapping[str, str]:
+        """The file's patterns of names, and what they stand for."""
+        return {pattern.name: pattern.target for pattern in self._settings.patterns}
+
     def resolve(self, model: str | None) -> Target:
         """Return where a request for `model` goes.
 
-        An alias of [models] counts first, then `provider/model`. Any other name is one of the
-        default provider's, and no name is its default model. Raises `TurnError` (`MISCONFIGURED`)
-        when there is no default model, or when the provider that was named cannot be asked.
+        An alias of [models] counts first, then a pattern of it, then `provider/model`. Any other
+        name is one of the default provider's, and no name is its default model, which no pattern
+        takes away. Raises `TurnError` (`MISCONFIGURED`) when there is no default model, or when
+        the provider that was named cannot be asked.
         """
-        name = self._without_alias((model or "").strip()) or self.default.model
+        name, by_pattern = self._without_alias((model or "").strip())
+        name = name or self.default.model
         if not name:
             raise TurnError(Kind.MISCONFIGURED, self._no_model(), param="model")
         if name == self.default.model:
             return self.default
         provider, _, rest = name.partition("/")
-        profile = self._meant(provider) if rest and name not in self._listed else None
+        profile = None
+        if rest and (by_pattern or name not in self._listed):
+            profile = self._meant(provider, surely=by_pattern)
         if profile is None:
             return self._target(self._home.name, name)
         if problem := self._problem(profile):
@@ -115,17 +124,31 @@ class Routing:
 
     # ---------------------------------------------------------------- names
 
-    def _without_alias(self, name: str) -> str:
-        """An alias may stand for another one, which stands for a model."""
+    def _without_alias(self, name: str) -> tuple[str, bool]:
+        """What a name stands for, and whether a pattern said so.
+
+        An alias may stand for another one, which stands for a model, or for names that a pattern
+        takes; what a pattern gives may be an alias, and is asked of no pattern again.
+        """
+        name = self._alias_of(name)
+        if name and name != self.default.model:
+            for pattern in self._settings.patterns:
+                if target := pattern.target_for(name):
+                    return self._alias_of(target), True
+        return name, False
+
+    def _alias_of(self, name: str) -> str:
         aliases = self._settings.aliases
         target = aliases.get(name, name)
         return aliases.get(target, target)
 
-    def _meant(self, provider: str) -> Profile | None:
+    def _meant(self, provider: str, *, surely: bool) -> Profile | None:
         """The provider that a first part of a name stands for; None when it is part of the id.
 
         `openai/gpt-oss-120b` is a model's own name at Groq and OpenRouter: only a provider that
         somebody set up can be meant, and only in small letters (`Qwen/…` is a maker's name).
+        With `surely` any provider that is known is meant: a pattern that sends `gpt-*` to one
+        whose key is missing must not send it to another one instead.
         """
         try:
             profile = self._profile(provider)
@@ -134,7 +157,8 @@ class Routing:
         if provider != provider.lower():
             return None
         set_up = (
-            profile.name == self._home.name
+            surely
+            or profile.name == self._home.name
             or profile.name in self._settings.providers
             or is_local(profile.base_url)
             or profile.auth == "client"

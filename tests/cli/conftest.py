@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from anyturn.daemon.folder import Phase, folders
+
 _LIMIT_S = 40.0
 
 
@@ -131,3 +133,17 @@ async def start(home: Path, workspace: Path, tmp_path: Path) -> AsyncIterator[St
     yield start_anyturn
     for anyturn in started:
         await anyturn.stop()
+
+
+@pytest.fixture
+async def gateways(home: Path) -> AsyncIterator[Path]:
+    """The folder of background gateways. Those that run in the end are ended, by their ids."""
+    root = home / ".local" / "state" / "anyturn" / "gateways"
+    yield root
+    for folder in folders(root):
+        seen = folder.look()
+        if seen.state is not None and seen.phase is not Phase.ENDED:
+            os.kill(seen.state.pid, signal.SIGKILL)
+        async with asyncio.timeout(_LIMIT_S):
+            while folder.look().phase not in (Phase.ABSENT, Phase.ENDED):
+                await asyncio.sleep(0)

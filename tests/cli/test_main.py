@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -47,7 +48,19 @@ def test_the_version_is_printed(run: Run) -> None:
 def test_the_help_names_every_verb(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert (code, err) == (0, "")
-    for verb in ("serve", "codex", "demo", "check", "keys", "providers"):
+    for verb in (
+        "serve",
+        "up",
+        "down",
+        "restart",
+        "logs",
+        "systemd",
+        "codex",
+        "demo",
+        "check",
+        "keys",
+        "providers",
+    ):
         assert verb in out
 
 
@@ -63,6 +76,14 @@ def test_the_help_of_serve_names_every_option(run: Run) -> None:
         assert option in out
     assert "--api-key-env" in out
     assert "--log-level" in out
+
+
+@pytest.mark.parametrize("verb", ["up", "restart", "systemd"])
+def test_what_starts_a_gateway_takes_all_flags_of_serve(run: Run, verb: str) -> None:
+    serve, other = (
+        set(re.findall(r"--[a-z-]+", run(name, "--help")[1])) for name in ("serve", verb)
+    )
+    assert serve <= other
 
 
 LOCAL = ("--port", "0", "--base-url", "http://127.0.0.1:9/v1")

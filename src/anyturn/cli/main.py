@@ -16,16 +16,21 @@ from anyturn.cli import (
     check,
     codex,
     demo,
+    down,
     keys,
     login,
+    logs,
     providers,
     replay,
     serve,
     status,
     store,
+    systemd,
+    up,
 )
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
+from anyturn.daemon.folder import DaemonError
 from anyturn.replay.provider import ReplayError
 from anyturn.server.lifecycle import CannotListen
 from anyturn.store import StoreError
@@ -39,6 +44,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve.serve)
+app.command()(up.up)
+app.command()(down.down)
+app.command()(up.restart)
+app.command()(status.status)
+app.command()(logs.logs)
+app.command()(systemd.systemd)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     codex.codex
 )
@@ -48,7 +59,6 @@ app.command()(replay.replay)
 app.add_typer(captures.app, name="captures")
 app.command()(login.login)
 app.command()(login.logout)
-app.command()(status.status)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")
@@ -75,7 +85,7 @@ def main() -> None:
         app()
     except (
         *(ConfigError, KeysError, CannotListen, StoreError),
-        *(CaptureError, ReplayError),
+        *(CaptureError, ReplayError, DaemonError),
     ) as error:
         error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

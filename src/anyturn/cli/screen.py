@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anyturn.config import Settings
-from anyturn.own_faults import where_from
+from anyturn.own_faults import log_what_nobody_catches, where_from
 from anyturn.routing import Target
 
 _ExcInfo: TypeAlias = (
@@ -41,15 +41,15 @@ def picture(out: Console, title: str) -> str:
 
 
 class _LogLine(logging.Formatter):
-    """`10:33:44 warning: words`, the level in colour on a terminal.
+    """`10:33:44 warning: words`, the level in colour on a terminal. The time has no blanks.
 
     Rich's own handler costs three times what a whole small turn does.
     """
 
     _COLOURS: ClassVar[dict[int, str]] = {logging.WARNING: "33", logging.ERROR: "31"}
 
-    def __init__(self, colour: bool) -> None:
-        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+    def __init__(self, *, colour: bool = False, time: str = "%H:%M:%S") -> None:
+        super().__init__("%(asctime)s %(message)s", time)
         self._colour = colour
 
     def formatException(self, ei: _ExcInfo) -> str:
@@ -68,7 +68,18 @@ class _LogLine(logging.Formatter):
 def log_to_screen(level: str) -> None:
     """Send the log to standard error, one line for each turn."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LogLine(sys.stderr.isatty() and "NO_COLOR" not in os.environ))
+    handler.setFormatter(_LogLine(colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ))
+    _log_to(handler, level)
+
+
+def log_to_file(handler: logging.Handler, level: str) -> None:
+    """Send the log to a handler that keeps it for days; also what ends the process or a thread."""
+    log_what_nobody_catches()
+    handler.setFormatter(_LogLine(time="%Y-%m-%dT%H:%M:%S"))
+    _log_to(handler, level)
+
+
+def _log_to(handler: logging.Handler, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # aiohttp's server logs each malformed request with a traceback: noise that anyone can cause.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
@@ -113,12 +124,13 @@ def memory_words(settings: Settings, *, works: bool = True) -> str:
         return "off: nothing is kept"
     if settings.store == "memory":
         return "in this process, gone when it ends"
-    place = escape(_from_home(store_place(settings)))
+    place = escape(from_home(store_place(settings)))
     if not works:
         return f"[bold yellow]does not work, see the error above:[/] {place}"
     return f"{place}, for {settings.store_ttl_days:g} days"
 
 
-def _from_home(path: str) -> str:
+def from_home(path: str) -> str:
+    """Return a path with ~ for the home folder."""
     home = os.environ.get("HOME", "").rstrip("/")
     return f"~{path.removeprefix(home)}" if home and path.startswith(f"{home}/") else path

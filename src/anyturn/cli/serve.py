@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
 
 import anyturn
 from anyturn.cli.loop import run
-from anyturn.cli.screen import facts_table, log_to_screen, memory_words, screen, target_rows
+from anyturn.cli.screen import (
+    facts_table,
+    log_to_file,
+    log_to_screen,
+    memory_words,
+    screen,
+    target_rows,
+)
 from anyturn.codex.launch import CLIENT_KEY, command_line
 from anyturn.config import Settings, load_settings
+from anyturn.daemon.child import Detached, detached
+from anyturn.daemon.folder import Flags, State
+from anyturn.errors import TurnError
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import Running, running
 from anyturn.wire.address import is_local_host
 
 log = logging.getLogger("anyturn")
+
+Verb = TypeVar("Verb", bound=Callable[..., None])
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
 PortOption = Annotated[
@@ -84,7 +99,7 @@ def serve(
     log_level: LogOption = None,
 ) -> None:
     """Listen for Responses clients and send their turns to a provider."""
-    settings = load(
+    flags = given(
         host=host,
         port=port,
         allow_anyone=allow_anyone,
@@ -99,31 +114,96 @@ def serve(
         check=check,
         log_level=log_level,
     )
+    background = detached(os.environ)
+    settings = load(**flags)
     routing = Routing(settings, os.environ)
-    log_to_screen(settings.log_level)
-    run(_serve(settings, routing))
+    if background:
+        log_to_file(background.log(), settings.log_level)
+        run(_serve_unseen(settings, routing, background, flags))
+    else:
+        log_to_screen(settings.log_level)
+        run(_serve(settings, routing))
+
+
+def takes_flags_of_serve(verb: Verb) -> Verb:
+    """Give a verb, which takes them as **flags, the options of `anyturn serve` before its own."""
+    parameters = inspect.signature(verb, eval_str=True).parameters.values()
+    own = [one for one in parameters if one.kind is not one.VAR_KEYWORD]
+    flags = inspect.signature(serve, eval_str=True).parameters.values()
+    verb.__signature__ = inspect.Signature([*flags, *own])  # type: ignore[attr-defined]
+    return verb
+
+
+def given(**flags: Any) -> Flags:
+    """The flags that were given, as values that can be written down."""
+    stated = {name: value for name, value in flags.items() if value is not None}
+    return {name: str(one) if isinstance(one, Path) else one for name, one in stated.items()}
 
 
 def load(**flags: Any) -> Settings:
     """Settings from file, environment and the flags that were given."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    return load_settings(given, os.environ, Path.cwd())
+    return load_settings(given(**flags), os.environ, Path.cwd())
 
 
 async def _serve(settings: Settings, routing: Routing) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _ask_to_stop, stop, number)
+    stop = _stop_on_signals()
     async with running(settings, routing) as gateway:
         _greet(gateway, settings, routing)
-        unreachable = await gateway.client.why_unreachable(routing.default.profile)
-        if unreachable:
-            log.warning("%s Turns will fail until it answers.", unreachable)
+        await _warn_if_unreachable(gateway, routing)
         await stop.wait()
         limit = settings.shutdown_timeout_s
         screen().print(f"Stopping; open streams have {limit:g} s. Ctrl-C again stops at once.")
     screen().print("Stopped.")
+
+
+async def _serve_unseen(
+    settings: Settings, routing: Routing, background: Detached, flags: Flags
+) -> None:
+    stop = _stop_on_signals(patient=True)
+    async with running(settings, routing) as gateway:
+        log.info("Anyturn %s listens at %s", anyturn.__version__, gateway.base_url)
+        # First, so that whoever starts it sees the warning.
+        await _warn_if_unreachable(gateway, routing)
+        background.listening(_state(gateway, settings, routing, flags))
+        await stop.wait()
+        background.stopping()
+        log.info("Stopping; open streams have %g s.", settings.shutdown_timeout_s)
+    log.info("Stopped.")
+    background.gone()
+
+
+def _state(gateway: Running, settings: Settings, routing: Routing, flags: Flags) -> State:
+    return State(
+        pid=os.getpid(),
+        started=datetime.now(UTC),
+        base_url=gateway.base_url,
+        provider=routing.default.profile.name,
+        model=routing.default.model,
+        needs_key=gateway.gate.closed,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        version=anyturn.__version__,
+        cwd=str(Path.cwd()),
+        config_file=str(settings.config_file) if settings.config_file else None,
+        flags=flags,
+    )
+
+
+async def _warn_if_unreachable(gateway: Running, routing: Routing) -> None:
+    unreachable = await gateway.client.why_unreachable(routing.default.profile)
+    if unreachable:
+        log.warning("%s Turns will fail until it answers.", unreachable)
+
+
+def _stop_on_signals(*, patient: bool = False) -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set. With `patient` a second one changes nothing."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if patient:
+            loop.add_signal_handler(number, stop.set)
+        else:
+            loop.add_signal_handler(number, _ask_to_stop, stop, number)
+    return stop
 
 
 def _ask_to_stop(stop: asyncio.Event, number: signal.Signals) -> None:
@@ -147,19 +227,41 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
         rows.append(("captures", f"{escape(str(settings.capture_path))}  (anyturn captures list)"))
     if settings.status_line:
         rows.append(("status line", escape(settings.status_line)))
-    rows += [("alias", f"{escape(name)} → {escape(to)}") for name, to in routing.aliases.items()]
+    rows += alias_rows(routing)
     out.print(facts_table(rows))
     out.print("\nRun Codex on it, from another terminal:\n")
-    variable = CLIENT_KEY if gateway.gate.closed else ""
-    command = command_line(gateway.base_url, target.model or "MODEL", key_variable=variable)
-    if variable:
-        out.print(f"  export {variable}=any_...", style="green")
-    out.print(f"  {escape(command)}", style="green", soft_wrap=True)
-    key = "a key of anyturn keys add NAME" if variable else "any key"
+    show_codex_command(gateway.base_url, target.model, needs_key=gateway.gate.closed)
+    key = "a key of anyturn keys add NAME" if gateway.gate.closed else "any key"
     out.print(
         f"\nOther clients: [cyan]base_url={gateway.base_url}[/], {key}. Ctrl-C stops.\n",
         soft_wrap=True,
     )
+
+
+def show_codex_command(base_url: str, model: str, *, needs_key: bool) -> None:
+    """Show the command that runs Codex on a gateway, to be copied."""
+    variable = CLIENT_KEY if needs_key else ""
+    command = command_line(base_url, model or "MODEL", key_variable=variable)
+    if variable:
+        screen().print(f"  export {variable}=any_...", style="green")
+    screen().print(f"  {escape(command)}", style="green", soft_wrap=True)
+
+
+def alias_rows(routing: Routing) -> list[tuple[str, str]]:
+    """What [models] says, and what of it cannot be used as things are."""
+    return [
+        (label, f"{escape(name)} → {escape(to)}{_alias_problem(routing, name)}")
+        for label, names in (("alias", routing.aliases), ("pattern", routing.patterns))
+        for name, to in names.items()
+    ]
+
+
+def _alias_problem(routing: Routing, name: str) -> str:
+    try:
+        routing.resolve(name)
+    except TurnError as error:
+        return f"  [yellow]{escape(error.message.partition(chr(10))[0])}[/]"
+    return ""
 
 
 def _client_words(gateway: Running, settings: Settings) -> str:

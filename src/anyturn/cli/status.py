@@ -1,4 +1,4 @@
-"""`anyturn status`: which logins there are, and how long they hold. Never a token."""
+"""`anyturn status`: the gateways in the background, and the logins. Never a token."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from anyturn.auth.chatgpt_account import NO_LOGIN, LoginState
+from anyturn.cli.gateways import ALIVE, known
 from anyturn.cli.screen import error_screen, screen
 from anyturn.cli.serve import ConfigOption, load
+from anyturn.daemon.folder import Folder, Phase, State, arguments_of, shown
+from anyturn.daemon.process import damaged
 from anyturn.routing import chatgpt_account
 
 _MARKS = {
@@ -22,27 +25,86 @@ _MARKS = {
     "ended": "[red]✘ ended[/]",
     "damaged": "[red]✘ damaged[/]",
 }
+_PHASES = {
+    Phase.STARTING: "[yellow]starting[/]",
+    Phase.RUNNING: "[green]✔ running[/]",
+    Phase.STOPPING: "[yellow]stopping[/]",
+    Phase.ENDED: "[red]✘ ended[/]",
+    Phase.DAMAGED: "[red]✘ damaged[/]",
+}
+_SHOWN = (*ALIVE, Phase.ENDED)
+_FINE = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+_Gateway = tuple[Folder, Phase, State | None]
 
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show the ChatGPT logins: whose they are, of which account, and how long they hold.
+    """Show the gateways that run in the background, and the ChatGPT logins.
 
-    Exit code 1 when the one that counts cannot be used.
+    Exit code 1 when something of Anyturn's own needs you: a gateway that ended without being asked,
+    a login of its own that cannot be used; and when there is nothing, no gateway and no login.
     """
     now = time.time()
+    gateways = [(folder, *folder.look()) for folder in known(_SHOWN)]
+    if gateways and not as_json:
+        _show_gateways(gateways, now)
     states = chatgpt_account(load(config=config)).states(now)
     if as_json:
-        rows = {"chatgpt": [_row(state) for state in states]}
+        rows = {
+            "gateways": [_gateway_row(*one) for one in gateways],
+            "chatgpt": [_row(state) for state in states],
+        }
         print(msgspec.json.format(msgspec.json.encode(rows)).decode())
-    elif states:
-        _show(states, now)
     else:
-        screen().print(f"{NO_LOGIN}, or log in with Codex.")
-    if not any(state.used and state.state == "ready" for state in states):
+        if not gateways:
+            screen().print("No gateway runs in the background: anyturn up starts one.")
+        screen().print()
+        if states:
+            _show(states, now)
+        else:
+            screen().print(f"{NO_LOGIN}, or log in with Codex.")
+    ready = any(state.used and state.state == "ready" for state in states)
+    broken = any(s.used and s.source == "anyturn" and s.state != "ready" for s in states)
+    runs = all(phase in _FINE for _, phase, _ in gateways)
+    if broken or not runs or not (gateways or ready):
         raise typer.Exit(1)
+
+
+def _show_gateways(gateways: list[_Gateway], now: float) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("gateway", "state", "model", "process", "since"):
+        table.add_column(heading, no_wrap=True)
+    for folder, phase, state in gateways:
+        if state is None:
+            table.add_row(f"port {folder.port}", _PHASES[phase])
+            continue
+        table.add_row(
+            f"[bold]{state.base_url}[/]",
+            _PHASES[phase],
+            escape(f"{state.provider}/{state.model}"),
+            str(state.pid),
+            _length(now - state.started.timestamp()) if phase in _FINE else "",
+        )
+    out = screen()
+    out.print(table)
+    for folder, phase, state in gateways:
+        if state is not None:
+            command = shown(["anyturn", "up", *arguments_of(state.flags)])
+            out.print(f"[dim]{folder.port}: {escape(command)}[/]", soft_wrap=True)
+        if phase is Phase.ENDED:
+            words = f"The gateway on port {folder.port} ended without being asked. Why: anyturn "
+            words += f"logs --port {folder.port}. Run it again: anyturn restart --port "
+            error_screen().print(f"{words}{folder.port}", style="yellow", soft_wrap=True)
+        elif phase is Phase.DAMAGED:
+            error_screen().print(escape(damaged(folder)), style="yellow", soft_wrap=True)
+
+
+def _gateway_row(folder: Folder, phase: Phase, state: State | None) -> dict[str, Any]:
+    said = msgspec.structs.asdict(state) if state else {}
+    said.pop("stopping", None)
+    return {"port": folder.port, "state": phase, "log": str(folder.log), **said}
 
 
 def _show(states: list[LoginState], now: float) -> None:
@@ -71,13 +133,15 @@ def _row(state: LoginState) -> dict[str, Any]:
 
 
 def _span(moment: float | None, now: float) -> str:
-    """How long from now, in the largest unit that says enough."""
+    """How long from now."""
     if moment is None:
         return "unknown"
-    left = moment - now
-    if left <= 0:
-        return "over"
-    for seconds, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if left >= 2 * seconds:
-            return f"{left // seconds:.0f} {unit}"
-    return f"{left:.0f} s"
+    return _length(moment - now) if moment > now else "over"
+
+
+def _length(seconds: float) -> str:
+    """A time in the largest unit that says enough."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
