@@ -8,10 +8,13 @@ import pytest
 
 from anyturn.cli.serve import serve
 from anyturn.config import Row, load_settings, reference_table
+from anyturn.conformance import RULES
 from anyturn.providers import load_table
 from anyturn.routing import Routing
 from anyturn.translate.leaked_forms import FORMS
 from anyturn.wire.profile import Profile
+from support.rule_pages import WITHOUT_STREAMS
+from support.sdk_evidence import is_confirmed
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -84,6 +87,17 @@ def test_every_form_of_leaked_calls_has_its_row() -> None:
 
 
 BACKGROUND = PAGE.with_name("background.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_checking_counts_the_rules_that_real_clients_confirm() -> None:
+    source = Path(__file__).with_name("codex").joinpath("test_rules.py").read_text(encoding="utf-8")
+    codex = RULES.keys() & set(re.findall(r"[a-z-]+\.[a-z-]+", source))
+    sdks = {rule for rule in RULES.keys() - WITHOUT_STREAMS if is_confirmed(rule)}
+    text = PAGE.with_name("checking.md").read_text(encoding="utf-8")
+    assert f"- {len(sdks)} of the {len(RULES)} rules say of openai-python" in text
+    assert f"- {len(codex)} say of Codex" in text
+
+
 ADAPTATIONS = PAGE.with_name("adaptations.md").read_text(encoding="utf-8")
 TRANSLATE = Path(__file__).parents[1] / "src" / "anyturn" / "translate"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -19,12 +20,21 @@ from anyturn.providers import find, names
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import running
 from anyturn.testing import Answer, ScriptedProvider, call, reasoning, text
-from support.model_server import JSON, ModelServer, check, refusal, serving, serving_bytes
+from support.model_server import (
+    JSON,
+    ModelServer,
+    check,
+    json_answer,
+    refusal,
+    serving,
+    serving_bytes,
+)
 from support.responses_streams import call as told_call
 from support.responses_streams import message, stream
 
 Start = Callable[..., Awaitable[Any]]
 KEY = "sk-planted-91aa07"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 class _EmptyArguments(ModelServer):
@@ -63,6 +73,27 @@ async def test_a_broken_server_is_described_from_the_verdict_down(start: Start) 
         "5 of 6 checks passed: ✘ not ready for Codex",
     ):
         assert words in ended.stdout
+
+
+class _Example(_EmptyArguments):
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        return json_answer({"object": "list", "data": [{"id": "gpt-oss-120b", "object": "model"}]})
+
+
+async def test_the_example_of_the_docs_is_what_is_printed(start: Start) -> None:
+    page = (DOCS / "checking.md").read_text(encoding="utf-8")
+    example = re.search(
+        r"```\n\$ anyturn check http://localhost:8000/v1\n(.*?)```", page, re.DOTALL
+    )
+    assert example is not None
+    async with serving(_Example().handle) as base_url:
+        ended = await (await start("check", base_url, environ={"COLUMNS": "100"})).ended()
+    printed = ended.stdout.replace(base_url, "http://localhost:8000/v1")
+    assert _without_times(printed) == _without_times(example[1])
+
+
+def _without_times(printed: str) -> list[str]:
+    return [re.sub(r"\d+\.\d s$", "", line.rstrip()) for line in printed.splitlines()]
 
 
 async def test_a_model_that_does_not_call_ends_with_3(start: Start) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from support.responses_streams import as_sse, message, stream
+from support.responses_streams import USAGE, as_sse, call, message, stream
 from support.rule_pages import FOLDER, streams_of
 
 pytestmark = pytest.mark.codex
@@ -60,16 +60,17 @@ async def serving(server: Server) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-Play = Callable[[str], Awaitable[tuple[Any, Server]]]
+Play = Callable[..., Awaitable[tuple[Any, Server]]]
 
 
 @pytest.fixture
 def play(stage: Any) -> Play:
     """Give Codex the bad stream of a rule, and return how it ended and what the server saw."""
 
-    async def play(rule: str) -> tuple[Any, Server]:
-        page = Path(FOLDER, f"{rule}.md").read_text(encoding="utf-8")
-        bad, _ = streams_of(page)["bad"]
+    async def play(rule: str, bad: bytes | list[JSON] = b"") -> tuple[Any, Server]:
+        if rule:
+            page = Path(FOLDER, f"{rule}.md").read_text(encoding="utf-8")
+            bad, _ = streams_of(page)["bad"]
         s = await stage()
         # With `client_version` it is the catalogue that Codex reads.
         models = f"{s.base_url}/models?client_version=1"
@@ -89,7 +90,7 @@ def play(stage: Any) -> Play:
         *("items.role-missing", "items.content-not-list", "items.part-type"),
         *("items.input-not-text", "items.type-unknown", "codex.refusal-part"),
         *("grammar.item-not-done", "terminal.output-only", "items.item-missing"),
-        "codex.call-not-run",
+        *("codex.call-not-run", "foreign.tool-call-event", "items.summary-missing"),
     ],
 )
 async def test_what_cannot_be_parsed_is_dropped_and_nothing_says_so(play: Play, rule: str) -> None:
@@ -105,6 +106,8 @@ async def test_what_cannot_be_parsed_is_dropped_and_nothing_says_so(play: Play, 
         ("items.arguments-not-json", "failed to parse function arguments"),
         ("items.name-undeclared", "unsupported call: functions.run"),
         ("items.tool-kind", "aborted"),
+        ("items.namespace", "unsupported call: mcp__docs__search"),
+        ("terminal.completed-with-incomplete-item", "failed to parse function arguments"),
     ],
 )
 async def test_a_call_that_cannot_run_is_answered_with_words(
@@ -143,6 +146,35 @@ async def test_an_end_that_cannot_be_read_is_paid_again(play: Play, rule: str, w
 async def test_a_call_that_is_told_twice_runs_twice(play: Play, rule: str) -> None:
     _, server = await play(rule)
     assert [output["call_id"] for output in server.outputs] == ["call_1", "call_1"]
+
+
+@pytest.mark.parametrize("rule", ["grammar.event-after-terminal", "items.tool-calls-in-message"])
+async def test_a_call_where_codex_does_not_look_never_runs(play: Play, rule: str) -> None:
+    run, server = await play(rule)
+    assert len(server.requests) == 1
+    assert (run.code, run.said, run.complaints) == (0, ["Hello there."], [])
+
+
+async def test_the_answer_is_what_the_done_item_says(play: Play) -> None:
+    run, _ = await play("grammar.item-differs")
+    assert (run.code, run.said, run.complaints) == (0, [""], [])
+
+
+@pytest.mark.parametrize(
+    ("usage", "requests"),
+    [
+        ({}, 2),
+        ({"total_tokens": 1_000_000}, 3),
+        ({"input_tokens": 125_000, "total_tokens": 125_005}, 3),
+        ({"input_tokens": 125_000, "total_tokens": 10}, 2),
+    ],
+    ids=["small", "wrong and too early", "full", "wrong and too late"],
+)
+async def test_codex_compacts_by_the_total_alone(play: Play, usage: JSON, requests: int) -> None:
+    """`terminal.usage-total`: a request more asks for a summary."""
+    run, server = await play("", as_sse(stream(call(), usage={**USAGE, **usage})))
+    assert len(server.requests) == requests
+    assert run.said == ["Done."]
 
 
 async def test_a_turn_that_is_not_ended_goes_on_at_once(play: Play) -> None:

@@ -33,5 +33,5 @@ def test_junit_bears_what_xml_cannot_hold() -> None:
     events = stream(message())
     events[7]["part"]["text"] = "\x00\x1b[31m \ud83d\ude00 \uffff"
     report = check_stream(events)
-    root = ElementTree.fromstring(junit(report, ["openai"], "t"))
+    root = ElementTree.fromstring(junit(report, ["open-responses"], "t"))
     assert [case.get("name") for case in root[0] if len(case)] == ["grammar.part-differs"]

@@ -169,7 +169,14 @@ _LOCAL = {
     "status": "completed",
     "action": {"type": "exec", "command": ["ls"], "env": {}},
 }
-_HOSTED = {"id": "ci_1", "type": "code_interpreter_call", "status": "completed", "code": "1"}
+_HOSTED = {
+    "id": "ci_1",
+    "type": "code_interpreter_call",
+    "status": "completed",
+    "code": "1",
+    "container_id": "cntr_1",
+    "outputs": [],
+}
 _REFUSAL = {"type": "refusal", "refusal": "I cannot help with that."}
 _FUNCTION = {"type": "function", "name": "f", "description": None, "parameters": {}, "strict": None}
 
@@ -191,6 +198,19 @@ def _refusing(parts: Events) -> Events:
     ):
         events = without(events, name)
     return item_set(events, done_only=True, content=parts)
+
+
+def _refused() -> Events:
+    told: Events = []
+    for event in message(_REFUSAL["refusal"]):
+        event["type"] = event["type"].replace("output_text", "refusal")
+        event = {"refusal" if name == "text" else name: v for name, v in event.items()}
+        event.pop("logprobs", None)
+        if "part" in event:
+            event["part"] = {**_REFUSAL, "refusal": event["part"]["text"]}
+        told.append(event)
+    told[-1]["item"]["content"] = [_REFUSAL]
+    return stream(told)
 
 
 def _cut_call(closing: str) -> Events:
@@ -274,11 +294,11 @@ _add(
     text,
     lambda _: [{"type": "message_start", "message": {}}, _ANTHROPIC, {"type": "message_stop"}],
 )
-_add("foreign.tool-call-event", lambda: stream(message()), lambda e: [*e[:2], _TOOL_CALL, *e[2:]])
+_add("foreign.tool-call-event", one_call, lambda _: with_extra(stream(), _TOOL_CALL))
 _add(
     "foreign.tool-call-event",
-    text,
-    lambda e: [*e[:2], {**_TOOL_CALL, "type": "response.output_item.delta"}, *e[2:]],
+    one_call,
+    lambda _: with_extra(stream(), {**_TOOL_CALL, "type": "response.output_item.delta"}),
     name="output_item.delta",
 )
 _add(
@@ -392,6 +412,21 @@ _add(
     name="refusal",
 )
 _add(
+    "grammar.wrong-part",
+    text,
+    lambda e: with_extra(
+        e,
+        {
+            "type": "response.function_call_arguments.delta",
+            "item_id": "msg_1",
+            "output_index": 0,
+            "delta": "",
+        },
+        5,
+    ),
+    name="arguments in a message",
+)
+_add(
     "grammar.index-not-dense",
     one_call,
     lambda e: [{**x, "output_index": 1} if "output_index" in x else x for x in e],
@@ -428,9 +463,39 @@ _add(
     lambda e: msgspec.json.decode(msgspec.json.encode(e).replace(b"fc_2", b"fc_1")),
 )
 _add(
+    "grammar.id-repeats",
+    lambda: stream(message(), message("Good bye.", 2)),
+    lambda e: msgspec.json.decode(msgspec.json.encode(e).replace(b"msg_2", b"msg_1")),
+    name="messages",
+)
+_add(
+    "grammar.id-repeats",
+    lambda: stream(reasoning(), reasoning("Hm.", 2), message()),
+    lambda e: msgspec.json.decode(msgspec.json.encode(e).replace(b"rs_2", b"rs_1")),
+    name="reasoning",
+)
+_add(
     "grammar.id-changes",
     one_call,
     lambda e: edited(e, "function_call_arguments.done", item_id="fc_8"),
+)
+_add(
+    "grammar.id-changes",
+    text,
+    lambda e: item_set(e, done_only=True, id="msg_8"),
+    name="message when done",
+)
+_add(
+    "grammar.id-changes",
+    thought,
+    lambda e: item_set(e, done_only=True, id="rs_8"),
+    name="reasoning when done",
+)
+_add(
+    "grammar.id-changes",
+    text,
+    lambda e: edited(e, "output_text.delta", item_id="msg_8"),
+    name="delta",
 )
 _add(
     "grammar.id-changes",
@@ -449,8 +514,14 @@ _add("grammar.id-changes", one_call, _final_id, name="final output")
 _add("grammar.done-twice", one_call, lambda e: with_extra(e, at(e, "output_item.done")))
 _add(
     "grammar.event-after-terminal",
+    lambda: stream(message(), call()),
+    lambda e: numbered([*text(), *[x for x in e if x.get("output_index") == 1]]),
+)
+_add(
+    "grammar.event-after-terminal",
     text,
     lambda e: numbered([*e, {"type": "response.in_progress", "response": e[1]["response"]}]),
+    name="response.in_progress",
 )
 _add("grammar.text-differs", text, lambda e: edited(e, "output_text.delta", delta="Hell"))
 _add(
@@ -492,7 +563,9 @@ _add(
     lambda e: item_set(e, type="tool_call"),
 )
 _add("items.id-missing", lambda: stream(whole(_OTHER_CALL)), lambda e: item_set(e, id=...))
+_add("items.id-missing", text, lambda e: item_set(e, done_only=True, id=...), name="message")
 _add("items.status-missing", one_call, lambda e: item_set(e, status=...))
+_add("items.status-missing", text, lambda e: item_set(e, status=...), name="message")
 _add("items.status-not-final", one_call, lambda e: item_set(e, status="in_progress"))
 _add("items.role-missing", text, lambda e: item_set(e, role=...))
 _add("items.content-not-list", text, lambda e: item_set(e, done_only=True, content="Hello there."))
@@ -511,14 +584,14 @@ _add(
 _add("items.null-member", thought, lambda e: item_set(e, encrypted_content=None))
 _add(
     "items.tool-calls-in-message",
-    text,
-    lambda e: item_set(e, done_only=True, tool_calls=[told_call()]),
+    lambda: stream(message(), call()),
+    lambda _: item_set(text(), done_only=True, tool_calls=[told_call()]),
 )
 _LEAK = '<tool_call>{"name":"exec_command","arguments":{"cmd":"date"}}</tool_call>'
-_add("items.call-as-text", text, lambda _: stream(message(_LEAK)))
+_add("items.call-as-text", one_call, lambda _: stream(message(_LEAK)))
 _add(
     "items.call-as-text",
-    text,
+    one_call,
     lambda _: stream(
         message('<|channel|>commentary to=functions.exec_command<|message|>{"cmd":"date"}')
     ),
@@ -574,7 +647,7 @@ def _with_arguments(text: Any) -> Mutate:
 _add("items.arguments-not-text", one_call, _with_arguments({"cmd": "date"}))
 _add("items.arguments-not-text", one_call, _with_arguments(None), name="null")
 _add("items.arguments-not-text", one_call, _with_arguments(...), name="absent")
-_add("items.arguments-empty", one_call, _with_arguments(""))
+_add("items.arguments-empty", lambda: _with_arguments("{}")(one_call()), _with_arguments(""))
 _add("items.arguments-not-json", one_call, lambda _: stream(call('{"cmd":"date"')))
 _add(
     "items.arguments-not-json",
@@ -598,6 +671,12 @@ _add("terminal.missing", text, lambda e: e[:-1])
 _add("terminal.missing", one_call, lambda e: e[:4], name="cut in the middle")
 _add("terminal.error-alone", lambda: stream(end="failed"), lambda e: e[:-1])
 _add("terminal.twice", text, lambda e: numbered([*e, e[-1]]))
+_add(
+    "terminal.twice",
+    text,
+    lambda e: numbered([*e, stream(message(), end="incomplete")[-1]]),
+    name="another",
+)
 _add("terminal.response-missing", text, lambda e: edited(e, "completed", response=...))
 _add("terminal.id-missing", text, lambda e: end_set(e, id=...))
 _add("terminal.id-changes", text, lambda e: end_set(e, id="chatcmpl-7"))
@@ -612,7 +691,7 @@ _add(
             "prompt_tokens": 10,
             "completion_tokens": 5,
             "total_tokens": 15,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens_details": {"reasoning_tokens": 0},
         },
     ),
@@ -634,7 +713,11 @@ _add(
     lambda e: end_set(e, usage={**end(e)["usage"], "total_tokens": 10}),
 )
 _add("terminal.output-empty", one_call, lambda e: end_set(e, output=[]))
-_add("terminal.output-only", stream, lambda e: end_set(e, output=[_OTHER_CALL]))
+_add(
+    "terminal.output-only",
+    lambda: stream(whole(_OTHER_CALL)),
+    lambda e: without(e, "output_item.added", "output_item.done"),
+)
 _add(
     "terminal.output-differs",
     one_call,
@@ -648,7 +731,9 @@ _add(
 )
 _add("terminal.members-missing", text, lambda e: end_set(e, model=..., tools=...))
 _add(
-    "terminal.failed-without-error", lambda: stream(end="failed"), lambda e: end_set(e, error=None)
+    "terminal.failed-without-error",
+    lambda: without(stream(end="failed"), "error"),
+    lambda e: end_set(e, error=None),
 )
 _add(
     "terminal.error-shape",
@@ -669,9 +754,13 @@ _add(
     lambda _: _cut_call("completed"),
 )
 # codex
-_add("codex.refusal-part", text, lambda _: _refusing([_REFUSAL]))
+_add(
+    "codex.refusal-part",
+    lambda: stream(message(_REFUSAL["refusal"])),
+    lambda _: _refused(),
+)
 _add("codex.call-not-run", one_call, lambda _: stream(whole(_LOCAL)))
-_add("codex.item-ignored", text, lambda _: stream(whole(_HOSTED)))
+_add("codex.item-ignored", text, lambda _: stream(whole(_HOSTED), message()))
 _add("codex.end-turn-false", text, lambda e: end_set(e, end_turn=False))
 _add(
     "codex.model-header",
@@ -717,14 +806,14 @@ _add(
 )
 _add(
     "fidelity.end",
-    text,
-    good_known={"chunks": chunks(content="Hello there.")},
-    bad_known={"chunks": chunks("length", content="Hello there.")},
+    lambda: stream(message(), end="incomplete"),
+    lambda _: text(),
+    chunks=chunks("length", content="Hello there."),
 )
 _add(
     "fidelity.end",
-    text,
-    good_known={"chunks": chunks(content="Hello there.")},
-    bad_known={"chunks": chunks(None, content="Hello there.")},
+    lambda: stream(message(), end="failed"),
+    lambda _: text(),
+    chunks=chunks(None, content="Hello there."),
     name="broken off",
 )

@@ -36,9 +36,10 @@ a [running server](../checking.md); `anyturn.conformance` does the same inside a
 on every turn of the gateway. Each rule says what it means to each client: **breaks** (a tool does
 not run, a text is not shown, the request is sent again), **degrades** (something is lost or wrong),
 **cosmetic** (no client's user will notice), or nothing. A client is *ready* when nothing breaks or
-degrades it, *partly* ready when nothing breaks it. What real servers are known for is in
-[known.md](known.md). F-numbers are those of [what breaks](../failure-modes.md), I-numbers the
-invariants of [the architecture](../../ARCHITECTURE.md).
+degrades it, *partly* ready when nothing breaks it. [sdks.md](sdks.md) has what real SDKs did with
+the bad streams; what real servers are known for is in [known.md](known.md). F-numbers are those of
+[what breaks](../failure-modes.md), I-numbers the invariants of
+[the architecture](../../ARCHITECTURE.md).
 
 The streams on the pages are short, and whole but for one thing: `"{REST}": "{REST}"` in a response
 stands for these members, which the Open Responses schema demands:

@@ -42,9 +42,11 @@ def call_id_missing(turn: Turn, event: Event) -> str | None:
     "items.call-id-changes",
     on=(ITEM_DONE, *TERMINAL),
     expected="the same `call_id` in `added`, `done` and the final output (I3)",
-    why="The output is sent back under one id and looked for under the other. The SDKs raise.",
+    why="The output is sent back under one id and looked for under the other. openai-python 3 "
+    "and openai-node 7 raise; the AI SDK shows a call that is never made.",
     fix="Fix the call id when the item opens.",
-    breaks=ALL - {CODEX},
+    breaks=(PYTHON, NODE, OPEN),
+    degrades=(AI_SDK,),
     cosmetic=(CODEX,),
     seen="codex_plus writes the id anew",
 )
@@ -65,10 +67,11 @@ def call_id_changes(turn: Turn, event: Event) -> str | None:
     "items.call-id-repeats",
     on=(ITEM_DONE,),
     expected="a `call_id` of its own for every call",
-    why="Codex runs both and sends two outputs under one id, which strict providers refuse.",
+    why="Codex runs both and sends two outputs under one id, which strict providers refuse. "
+    "openai-python 3 and openai-node 7 raise.",
     fix="Make repeated ids of the provider unique.",
-    degrades=ALL - {AI_SDK},
-    breaks=(AI_SDK,),
+    breaks=ALL - {OPEN},
+    degrades=(OPEN,),
     seen="providers that call every call `call_0`",
 )
 def call_id_repeats(turn: Turn, event: Event) -> str | None:
@@ -155,10 +158,12 @@ def tool_kind(turn: Turn, event: Event) -> str | None:
     "items.namespace",
     on=(ITEM_DONE,),
     expected="`namespace` and `name` as the request declared them",
-    why="Codex answers `unsupported call`: an MCP tool is found by its namespace and its name.",
+    why="Codex answers `unsupported call`: an MCP tool is found by its namespace and its name. "
+    "Other programs do not find it either, but the AI SDK knows no namespaces.",
     fix='Split a flattened name: `"namespace": "mcp__docs", "name": "search"`.',
-    breaks=(CODEX,),
-    degrades=(PYTHON, NODE, AI_SDK, OPEN),
+    breaks=(CODEX, PYTHON, NODE),
+    degrades=(OPEN,),
+    cosmetic=(AI_SDK,),
     seen="bridges that flatten `mcp__docs__search` and do not split it again (F25, F26)",
 )
 def namespace(turn: Turn, event: Event) -> str | None:
@@ -191,11 +196,11 @@ def arguments_not_text(turn: Turn, event: Event) -> str | None:
     "items.arguments-empty",
     on=(ITEM_DONE,),
     expected='`arguments` that are not empty; `"{}"` for a tool without parameters',
-    why="Codex cannot parse them: the tool does not run, `failed to parse function arguments` goes "
-    "back to the model.",
+    why="Codex cannot parse them: the tool does not run, `failed to parse function arguments` "
+    "goes back to the model. Only the AI SDK takes nothing for `{}`.",
     fix='Send `"{}"` where the provider sends nothing.',
     breaks=ALL - {AI_SDK},
-    degrades=(AI_SDK,),
+    cosmetic=(AI_SDK,),
     seen="providers that send no arguments for a tool without parameters (F44)",
 )
 def arguments_empty(turn: Turn, event: Event) -> str | None:

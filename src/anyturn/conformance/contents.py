@@ -41,10 +41,11 @@ def text_differs(turn: Turn, event: Event) -> str | None:
     "grammar.part-differs",
     on=PART_DONE,
     expected="the part in its done event has the text that was told",
-    why="Clients differ in which of the two they keep, so that they show different answers.",
+    why="The specification demands it. Clients read the deltas or the done item, but one that "
+    "keeps the parts shows another answer.",
     fix="Put the same text into `output_text.done` and `content_part.done`.",
-    degrades=(PYTHON, NODE, OPEN),
-    cosmetic=(CODEX, AI_SDK),
+    degrades=(OPEN,),
+    cosmetic=ALL - {OPEN},
 )
 def part_differs(turn: Turn, event: Event) -> str | None:
     part = event.part
@@ -57,9 +58,12 @@ def part_differs(turn: Turn, event: Event) -> str | None:
     "grammar.item-differs",
     on=(ITEM_DONE,),
     expected="the done item has the parts and the text that were told",
-    why="Codex and the next request keep the done item: words that only deltas told are lost.",
+    why="The done item is the answer: Codex prints and keeps nothing else, and the final "
+    "response of openai-python and openai-node has nothing else. Words that only deltas "
+    "told are lost.",
     fix="Build the done item from the parts that were sent.",
-    degrades=ALL,
+    breaks=(CODEX, PYTHON, NODE),
+    degrades=(AI_SDK, OPEN),
     seen="servers that leave `content` of the done item empty",
 )
 def item_differs(turn: Turn, event: Event) -> str | None:
@@ -96,10 +100,11 @@ def _part_lost(item: Item, parts: dict[int, Part], spoken: JSON, member: str) ->
     "grammar.arguments-differ",
     on=(ITEM_DONE,),
     expected="the arguments or input of a done call are the sum of their deltas",
-    why="Codex runs the done item, the SDKs what they summed up: one client runs something else.",
+    why="Every client runs the done item: what the SDKs showed of the call while it was written "
+    "is not what was run.",
     fix="Send the same text both ways. Only arguments that were no JSON may be mended at the end.",
-    degrades=(PYTHON, NODE, OPEN),
-    cosmetic=(CODEX, AI_SDK),
+    degrades=ALL - {CODEX},
+    cosmetic=(CODEX,),
 )
 def arguments_differ(turn: Turn, event: Event) -> str | None:
     item = event.item

@@ -46,10 +46,12 @@ def created_missing(turn: Turn, event: Event) -> str | None:
     "grammar.created-twice",
     on=(CREATED, IN_PROGRESS),
     expected="`response.created` and `response.in_progress` once each, before the first item",
-    why="A response is created once. Clients that reset their state at it lose what came before.",
+    why="A response is created once. openai-node 6 resets its state at it and raises at the "
+    "next event.",
     fix="Send both at the start only; keep a connection alive with comments.",
+    breaks=(NODE,),
     degrades=(OPEN,),
-    cosmetic=ALL - {OPEN, CODEX},
+    cosmetic=(PYTHON, AI_SDK),
 )
 def created_twice(turn: Turn, event: Event) -> str | None:
     again = turn.is_created if event.type == CREATED else turn.opened > 0
@@ -60,11 +62,11 @@ def created_twice(turn: Turn, event: Event) -> str | None:
     "grammar.item-not-announced",
     on=(ITEM_DONE,),
     expected="`response.output_item.added` before `response.output_item.done` of an item",
-    why="The SDKs have no place for the item and raise, or the AI SDK closes a text that never "
-    "began. Codex takes it, but shows nothing while it is written.",
+    why="openai-node has no place for the item and raises; the AI SDK closes a text that never "
+    "began. Codex and openai-python take it, but Codex shows nothing while it is written.",
     fix="Announce every item before anything else is said of it.",
-    breaks=(PYTHON, NODE, AI_SDK, OPEN),
-    cosmetic=(CODEX,),
+    breaks=(NODE, AI_SDK, OPEN),
+    cosmetic=(CODEX, PYTHON),
 )
 def item_not_announced(turn: Turn, event: Event) -> str | None:
     return None if event.item is not None else f"done and never added: {shown(event.spoken)}"
@@ -75,10 +77,10 @@ def item_not_announced(turn: Turn, event: Event) -> str | None:
     on=(COMPLETED, "response.incomplete"),
     expected="`response.output_item.done` for every item before the terminal event",
     why="Codex takes items from `response.output_item.done` alone: the call never runs, the "
-    "message is neither kept nor printed, and nothing says so.",
+    "message is neither kept nor printed, and nothing says so. openai-python 3 and "
+    "openai-node 7 raise.",
     fix="Close every open item before `response.completed`.",
-    breaks=(CODEX, AI_SDK, OPEN),
-    degrades=(PYTHON, NODE),
+    breaks=ALL,
     seen="bridges that close a call only when the next one begins",
 )
 def item_not_done(turn: Turn, event: Event) -> str | None:
@@ -206,7 +208,8 @@ def arguments_not_done(turn: Turn, event: Event) -> str | None:
     "grammar.wrong-part",
     on={*DELTAS, *TEXT_DONE},
     expected="deltas of the kind of their part and item",
-    why="openai-python and openai-node raise when text comes into a part of another kind.",
+    why="openai-python and openai-node raise when a delta comes into an item of another kind. A "
+    "refusal that is none makes the AI SDK tell of a content filter.",
     fix="Announce the part that the text belongs to: output_text, refusal, reasoning_text.",
     breaks=(PYTHON, NODE, OPEN),
     degrades=(AI_SDK,),
@@ -228,11 +231,12 @@ def wrong_part(turn: Turn, event: Event) -> str | None:
     "grammar.index-not-dense",
     on=(ADDED,),
     expected="`output_index` that counts the items from 0",
-    why="openai-python and openai-node take it as the place in `output` and raise, or write into "
-    "another item. Codex does not read it.",
+    why="openai-python up to version 2 and openai-node 6 take it as the place in `output` and "
+    "raise, or write into another item. The others do not read it.",
     fix="Give each item the number of items before it, and never compute it again.",
     breaks=(PYTHON, NODE),
-    degrades=(AI_SDK, OPEN),
+    degrades=(OPEN,),
+    cosmetic=(AI_SDK,),
     seen="bridges that pass the provider's index of the call on",
 )
 def index_not_dense(turn: Turn, event: Event) -> str | None:
@@ -244,10 +248,11 @@ def index_not_dense(turn: Turn, event: Event) -> str | None:
     "grammar.index-changes",
     on={ITEM_DONE, *INSIDE},
     expected="the same `output_index` in all events of an item",
-    why="The SDKs write by index: text and arguments end up in another item.",
+    why="openai-node 7 raises. The other SDKs write by index: what they show of a call while it "
+    "is written is another call's.",
     fix="Fix the index when the item opens.",
-    breaks=(PYTHON, NODE, AI_SDK),
-    degrades=(OPEN,),
+    breaks=(NODE,),
+    degrades=(PYTHON, AI_SDK, OPEN),
 )
 def index_changes(turn: Turn, event: Event) -> str | None:
     item, index = event.item, event.body.get("output_index")
@@ -299,8 +304,7 @@ _NUMBERED = frozenset({*_RESPONSE_EVENTS, *TERMINAL, ADDED, ITEM_DONE, *INSIDE})
     "repetition.",
     fix="Count the events of one response in one place.",
     breaks=(OPEN,),
-    degrades=(PYTHON,),
-    cosmetic=(NODE, AI_SDK),
+    cosmetic=(PYTHON, NODE, AI_SDK),
     once=True,
 )
 def sequence_not_increasing(turn: Turn, event: Event) -> str | None:
@@ -347,11 +351,11 @@ def items_overlap(turn: Turn, event: Event) -> str | None:
     "grammar.id-repeats",
     on=(ADDED,),
     expected="an id of its own for every item",
-    why="The AI SDK keeps texts and reasoning by id and mixes the two items up.",
+    why="openai-python 3 and openai-node 7 raise. A program that keeps what it shows by id mixes "
+    "the two up.",
     fix="Mint an id for each item.",
-    breaks=(OPEN,),
-    degrades=(AI_SDK, PYTHON, NODE),
-    cosmetic=(CODEX,),
+    breaks=(PYTHON, NODE, OPEN),
+    cosmetic=(CODEX, AI_SDK),
 )
 def id_repeats(turn: Turn, event: Event) -> str | None:
     named = event.spoken.get("id")
@@ -365,8 +369,7 @@ def id_repeats(turn: Turn, event: Event) -> str | None:
     expected="one id for an item from `added` to the final output (I3)",
     why="openai-python and openai-node raise; AI SDK 5 and 6 crash while they look for the item.",
     fix="Mint the id when the item opens and keep it.",
-    breaks=(PYTHON, NODE, OPEN),
-    degrades=(AI_SDK,),
+    breaks=ALL - {CODEX},
     seen="GitHub Copilot gives every event a new id",
 )
 def id_changes(turn: Turn, event: Event) -> str | None:
@@ -398,10 +401,11 @@ def done_twice(turn: Turn, event: Event) -> str | None:
 @rule(
     "grammar.event-after-terminal",
     expected="nothing after the terminal event but `[DONE]`",
-    why="Codex is gone by then: an item that comes later is lost.",
+    why="Codex and openai-python are gone by then: a call that comes later never runs, a text "
+    "is not shown.",
     fix="Send the terminal event last.",
-    breaks=(OPEN,),
-    degrades=(CODEX, PYTHON, NODE, AI_SDK),
+    breaks=ALL - {AI_SDK},
+    degrades=(AI_SDK,),
     once=True,
 )
 def event_after_terminal(turn: Turn, event: Event) -> str | None:

@@ -53,8 +53,7 @@ def item_missing(turn: Turn, event: Event) -> str | None:
     why="Codex ignores the item silently: a call in it never runs, a text is not shown.",
     fix="Calls are `function_call` or `custom_tool_call`, texts are `message`. Types of your own "
     "need a prefix, as in `acme:thing`.",
-    breaks=ALL - {NODE},
-    degrades=(NODE,),
+    breaks=ALL,
     seen="bridges that send `tool_call`, the word of other formats",
 )
 def type_unknown(turn: Turn, event: Event) -> str | None:
@@ -67,11 +66,10 @@ def type_unknown(turn: Turn, event: Event) -> str | None:
     "items.id-missing",
     on=(ITEM_DONE,),
     expected="`id` in every item",
-    why="The AI SDK does not read an item without it: a call is never made. Codex invents one.",
+    why="The AI SDK does not read an item without it: a call is never made. openai-python 3 and "
+    "openai-node 7 raise at a message. Codex invents one.",
     fix="Mint an id with the item's prefix: msg_, rs_, fc_, ctc_.",
-    breaks=(AI_SDK, OPEN),
-    degrades=(PYTHON,),
-    cosmetic=(NODE,),
+    breaks=ALL - {CODEX},
     seen="native servers that leave it out (F56)",
 )
 def id_missing(turn: Turn, event: Event) -> str | None:
@@ -84,10 +82,11 @@ def id_missing(turn: Turn, event: Event) -> str | None:
     "items.status-missing",
     on=(ITEM_DONE,),
     expected="`status` in every message and function call",
-    why="The Open Responses schema, the strict types and the AI SDK's schema demand it.",
+    why="The AI SDK does not read a call without it: the tool never runs. The Open Responses "
+    "schema and the strict types demand it.",
     fix="`in_progress` when the item opens, `completed` when it is done.",
-    breaks=(OPEN,),
-    degrades=(PYTHON, AI_SDK),
+    breaks=(AI_SDK, OPEN),
+    degrades=(PYTHON,),
     cosmetic=(NODE,),
     seen="native servers that leave it out (F56)",
 )
@@ -101,11 +100,11 @@ def status_missing(turn: Turn, event: Event) -> str | None:
     "items.status-not-final",
     on=(ITEM_DONE,),
     expected="`completed` or `incomplete` as the status of a done item",
-    why="An item that is done is not in progress. The AI SDK's schema takes only `completed` for a "
-    "call.",
+    why="An item that is done is not in progress, and a program that waits for its end waits in "
+    "vain.",
     fix="Set the status when the item is closed.",
-    degrades=(AI_SDK, OPEN),
-    cosmetic=(PYTHON, NODE),
+    degrades=(OPEN,),
+    cosmetic=(PYTHON, NODE, AI_SDK),
     seen="OpenAI, for calls that a program of the model makes",
 )
 def status_not_final(turn: Turn, event: Event) -> str | None:
@@ -133,9 +132,11 @@ def role_missing(turn: Turn, event: Event) -> str | None:
     "items.content-not-list",
     on=(ITEM_DONE,),
     expected="`content` of a message is a list of parts",
-    why="Codex drops the message silently: the user sees nothing. The SDKs raise.",
+    why="Codex drops the message silently: the user sees nothing. openai-python and openai-node "
+    "raise, and so does the AI SDK when it does not stream.",
     fix='Send `"content": [{"type": "output_text", "text": …}]`, not a string.',
-    breaks=ALL,
+    breaks=ALL - {AI_SDK},
+    degrades=(AI_SDK,),
     seen="bridges that copy `message.content` of Chat Completions",
 )
 def content_not_list(turn: Turn, event: Event) -> str | None:
@@ -148,10 +149,12 @@ def content_not_list(turn: Turn, event: Event) -> str | None:
     "items.part-type",
     on=(ITEM_DONE,),
     expected="parts of type output_text or refusal in a message, reasoning_text in reasoning",
-    why="Codex drops the whole item when it does not know a part: the user sees nothing.",
+    why="Codex drops the whole item when it does not know a part, and for openai-python and "
+    "openai-node it is no text: the user sees nothing. The AI SDK raises when it does not "
+    "stream.",
     fix="A text of the model is `output_text`; `text` and `input_text` are something else.",
-    breaks=ALL - {NODE},
-    degrades=(NODE,),
+    breaks=ALL - {AI_SDK},
+    degrades=(AI_SDK,),
 )
 def part_type(turn: Turn, event: Event) -> str | None:
     allowed = _PARTS.get(event.kind)

@@ -36,7 +36,7 @@ GROUPS = {"openai": (PYTHON, NODE), "all": tuple(CLIENTS)}
 
 
 class Severity(StrEnum):
-    """What breaking a rule means to one client."""
+    """What breaking a rule means to one client: docs/rules/sdks.md says how that is seen."""
 
     NONE = "none"
     COSMETIC = "cosmetic"

@@ -95,10 +95,10 @@ def response_missing(turn: Turn, event: Event) -> str | None:
     on=(COMPLETED,),
     expected="`response.id` is a string",
     why="Codex cannot parse the end (`missing field id`) and sends the request five times more, "
-    "each of them paid.",
+    "each of them paid. openai-python 3 and openai-node 7 raise.",
     fix="Mint an id when the response is created, and repeat it.",
-    breaks=(CODEX, OPEN),
-    degrades=(PYTHON, NODE, AI_SDK),
+    breaks=ALL - {AI_SDK},
+    degrades=(AI_SDK,),
 )
 def id_missing(turn: Turn, event: Event) -> str | None:
     wrong = event.response and not isinstance(event.response.get("id"), str)
@@ -141,10 +141,11 @@ def status_wrong(turn: Turn, event: Event) -> str | None:
     on=(COMPLETED,),
     expected="`usage` with the tokens of the turn",
     why="Codex counts 0 tokens: its context meter stays empty and it never compacts, until the "
-    "provider refuses the history. The AI SDK loses the finish reason.",
+    "provider refuses the history. AI SDK 5 loses the finish reason, and no program can "
+    "count.",
     fix="Ask the provider (`stream_options.include_usage`) and pass its numbers on.",
-    degrades=(CODEX, AI_SDK),
-    cosmetic=(PYTHON, NODE, OPEN),
+    degrades=ALL - {OPEN},
+    cosmetic=(OPEN,),
     seen="codex_plus; bridges that do not ask their provider (F58)",
 )
 def usage_missing(turn: Turn, event: Event) -> str | None:
@@ -158,11 +159,10 @@ def usage_missing(turn: Turn, event: Event) -> str | None:
     expected="input_tokens, output_tokens and total_tokens in `usage`, and cached_tokens and "
     "reasoning_tokens in its details",
     why="Codex cannot parse the end (`missing field input_tokens`) and sends the request five "
-    "times more, each of them paid.",
+    "times more, each of them paid. The AI SDK raises.",
     fix="Send all of it, with 0 for what is not known, or no `usage` at all.",
-    breaks=(CODEX, OPEN),
-    degrades=(PYTHON, AI_SDK),
-    cosmetic=(NODE,),
+    breaks=(CODEX, AI_SDK, OPEN),
+    degrades=(PYTHON, NODE),
     seen="bridges that pass prompt_tokens on",
 )
 def usage_incomplete(turn: Turn, event: Event) -> str | None:
@@ -198,9 +198,10 @@ def usage_details_missing(turn: Turn, event: Event) -> str | None:
     "terminal.usage-total",
     on=_STANDING,
     expected="total_tokens is the sum of input_tokens and output_tokens",
-    why="Codex compacts by the total: a wrong one compacts too early, or too late.",
+    why="Codex compacts by the total alone: a wrong one compacts too early, or never.",
     fix="Add the two, and count reasoning among the output.",
-    cosmetic=ALL,
+    degrades=(CODEX, PYTHON, NODE),
+    cosmetic=(AI_SDK, OPEN),
 )
 def usage_total(turn: Turn, event: Event) -> str | None:
     usage = as_object(event.response.get("usage"))
@@ -246,11 +247,11 @@ def output_only(turn: Turn, event: Event) -> str | None:
     "terminal.output-differs",
     on=TERMINAL,
     expected="the final output has the done items as they were done, in order (I4)",
-    why="A program that reads the final response does something else than one that reads events.",
+    why="A program that reads the final response does something else than one that reads "
+    "events: another call runs.",
     fix="Build the output from the done items themselves.",
-    breaks=(OPEN,),
-    degrades=(PYTHON, NODE),
-    cosmetic=(AI_SDK,),
+    breaks=(PYTHON, NODE, OPEN),
+    degrades=(AI_SDK,),
 )
 def output_differs(turn: Turn, event: Event) -> str | None:
     output = final_output(event)
@@ -329,10 +330,11 @@ def incomplete_without_reason(turn: Turn, event: Event) -> str | None:
     "terminal.completed-with-incomplete-item",
     on=(COMPLETED,),
     expected="`response.incomplete` when an item is incomplete (I6)",
-    why="Half a call or half an answer passes for a whole one.",
+    why="Half a call or half an answer passes for a whole one: Codex and programs on the SDKs "
+    "try to run the half call, whose arguments are no JSON.",
     fix="Answer finish_reason length with `response.incomplete`.",
-    breaks=(OPEN,),
-    degrades=ALL - {OPEN},
+    breaks=ALL - {AI_SDK},
+    degrades=(AI_SDK,),
     seen="bridges that take every end for a good one (F53)",
 )
 def completed_with_incomplete_item(turn: Turn, event: Event) -> str | None:

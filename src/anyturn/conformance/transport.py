@@ -72,9 +72,11 @@ def not_a_stream(turn: Turn, event: Event) -> str | None:
     "transport.unended",
     expected="a blank line after every message, after the last one too",
     why="A message without its blank line is never dispatched. Codex loses the last event, "
-    "normally `response.completed`, and sends the request again.",
+    "normally `response.completed`, and sends the request again; openai-python raises. "
+    "openai-node 7 does not mind, and the AI SDK loses how the answer ended.",
     fix="End every message with two line ends.",
-    breaks=ALL,
+    breaks=(CODEX, PYTHON, OPEN),
+    degrades=(NODE, AI_SDK),
     seen="Chat providers forget it (F54), and so do gateways that copy their bytes",
 )
 def unended(turn: Turn, event: Event) -> str | None:
@@ -157,11 +159,12 @@ def done_missing(turn: Turn, event: Event) -> str | None:
 @rule(
     "transport.after-done",
     expected="nothing after `data: [DONE]`",
-    why="openai-python and openai-node stop reading there: what follows never happened for them.",
+    why="openai-python and openai-node stop reading there: what follows never happened for "
+    "them. Without the end openai-python raises. The AI SDK reads on.",
     fix="Send `[DONE]` last, after the terminal event.",
-    breaks=(PYTHON, NODE),
-    degrades=(AI_SDK, OPEN),
-    cosmetic=(CODEX,),
+    breaks=(PYTHON,),
+    degrades=(NODE, OPEN),
+    cosmetic=(CODEX, AI_SDK),
     once=True,
 )
 def after_done(turn: Turn, event: Event) -> str | None:
