@@ -23,7 +23,9 @@ from anyturn.translate.chat_to_compaction import ChatToCompaction
 from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_body
 from anyturn.translate.inclusion import response_without_seals, without_seals
+from anyturn.translate.lowered_tools import needs_raising
 from anyturn.translate.machine import Machine
+from anyturn.translate.raised_calls import RaisedCalls
 from anyturn.translate.relay import Relay
 from anyturn.translate.responses_to_chat import ChatRequest, convert_request
 from anyturn.translate.responses_to_responses import forward_request
@@ -291,6 +293,7 @@ class Gateway:
                 request_bytes=request_bytes,
                 is_stored=recalled.stores,
             )
+        answer = _raising(answer, asked, profile)
         return ChatToCompaction(answer, profile, new_id=new_id) if asked.compacts else answer
 
     def _shows_summary(self, request: dict[str, Any]) -> bool:
@@ -346,6 +349,7 @@ class Gateway:
                 if asked is None:
                     raise
             turn.asked, turn.asked_body = asked, asked.encode()
+            turn.machine = _raising(turn.machine, asked, profile)
 
     async def _open(self, turn: Turn) -> ProviderStream:
         for tap in self._taps:
@@ -449,6 +453,13 @@ def _forget_request(turn: Turn) -> None:
     turn.request.clear()
     turn.asked.body.clear()
     turn.asked_body = b""
+
+
+def _raising(machine: Machine, asked: Asked, profile: Profile) -> Machine:
+    """The machine of an answer, whose calls must be raised where tools became functions."""
+    if isinstance(machine, Relay) and any(map(needs_raising, asked.tools)):
+        return RaisedCalls(machine, asked.tools, profile, new_id=new_id)
+    return machine
 
 
 def _reader(profile: Profile) -> AnswerReader[Any]:

@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from anyturn.codex.catalogue import catalogue_entry
 from anyturn.codex.launch import overrides
 from anyturn.config import load_settings
 from anyturn.gateway import Tap
+from anyturn.providers import find
 from anyturn.routing import Routing
 from anyturn.server.lifecycle import running
 from anyturn.testing import Entry, ReceivedRequest, Rules, ScriptedProvider
@@ -127,6 +129,17 @@ class Stage:
         """The outputs of tools that stand in the history of a request, counted from 1."""
         messages = self.requests[number - 1].messages
         return [message["content"] for message in messages if message["role"] == "tool"]
+
+    def catalogue(self, **facts: Any) -> list[str]:
+        """Options that give Codex another entry for the model, and no catalogue of the gateway."""
+        entry = {**catalogue_entry(self.model, self.model, find("cerebras"), 1), **facts}
+        path = self.home / "catalogue.json"
+        path.write_bytes(msgspec.json.encode({"models": [entry]}))
+        provider = (
+            f'model_providers.anyturn={{name="anyturn",base_url="{self.base_url}",'
+            'wire_api="responses",experimental_bearer_token="anyturn"}'
+        )
+        return ["-c", provider, "-c", f'model_catalog_json="{path}"']
 
     async def start(self, prompt: str, *options: str) -> Codex:
         """Start `codex exec`; `options` come before the prompt."""

@@ -94,6 +94,122 @@ async def test_a_session_of_another_account_goes_on_without_what_it_sealed(serve
     assert not any(item.get("type") == "reasoning" for item in other.requests[1].items)
 
 
+# ---------------------------------------------------------------- servers that take functions only
+
+# As strict as any, and as most servers that are not OpenAI's: functions and nothing else.
+FUNCTIONS = """\
+[providers.acme]
+like = "chatgpt"
+auth = "bearer"
+key_env = ["ACME_KEY"]
+responses_tools = ["function"]
+"""
+PATCH = """\
+*** Begin Patch
+*** Add File: src/grüße.txt
++Grüße \\n "👋"
+*** End Patch
+"""
+
+
+@pytest.fixture
+async def functions_only(server, tmp_path):
+    """Open a stage on a server that refuses all tools but functions, and their items."""
+    (tmp_path / "anyturn.toml").write_text(FUNCTIONS, encoding="utf-8")
+
+    async def open_server(*script, **options):
+        environ = {"ACME_KEY": TOKEN}
+        given = {"profile": "acme", "environ": environ, "tools": ["function"], **options}
+        return await server(*script, **given)
+
+    return open_server
+
+
+def patch(words=PATCH):
+    return call("apply_patch", {"input": words})
+
+
+def outputs(stage, number):
+    items = stage.requests[number - 1].items
+    return [item["output"] for item in items if item.get("type") == "function_call_output"]
+
+
+@pytest.mark.parametrize("defects", [set(), {Defect.NEW_IDS}, {Defect.ONLY_TERMINAL}])
+async def test_a_patch_a_command_and_an_mcp_tool_run_on_functions(functions_only, tiny, defects):
+    """F21, F23, F25: Codex gets the forms that it declared, the server never sees them."""
+    s = await functions_only(
+        Answer(reasoning("A patch."), text("I write."), patch(), fragment=5),
+        Answer(run("echo ran >> log"), call("mcp__tiny__add", {"a": 2, "b": 40})),
+        text("42."),
+        defects=defects,
+    )
+    result = await s.codex("Do it all.", *tiny)
+    assert (result.code, result.said, result.complaints) == (0, ["I write.", "42."], [])
+    assert (s.workspace / "src" / "grüße.txt").read_text(encoding="utf-8") == 'Grüße \\n "👋"\n'
+    assert (s.workspace / "log").read_text() == "ran\n"
+    assert (s.workspace / "calls").read_text() == "add\n"
+    assert len(result.items("file_change")) == 1
+    patched, ran, added = outputs(s, 3)
+    assert "Success." in patched and "exited with code 0" in ran
+    assert "42" in str(added)
+    tools = s.requests[0].body["tools"]
+    assert {tool["type"] for tool in tools} == {"function"}
+    assert {"apply_patch", "exec_command", "mcp__tiny__add"} <= {tool["name"] for tool in tools}
+    called = next(i for i in s.requests[2].items if i.get("name") == "apply_patch")
+    assert called["type"] == "function_call"
+
+
+async def test_patches_of_one_answer_and_of_the_next_turn_run_on_functions(functions_only):
+    second, third = (PATCH.replace("src/grüße", name) for name in ("b", "c"))
+    s = await functions_only(
+        Answer(patch(), run("echo ran >> log"), patch(second)),
+        text("Both."),
+        Answer(patch(third)),
+        text("And one."),
+    )
+    await s.codex("Two files.")
+    result = await s.codex("One more.", "resume", "--last")
+    assert (result.said, result.complaints) == (["And one."], [])
+    made = sorted(path.name for path in s.workspace.rglob("*.txt"))
+    assert made == ["b.txt", "c.txt", "grüße.txt"]
+    assert (s.workspace / "log").read_text() == "ran\n"
+    assert len(outputs(s, 4)) == 4
+
+
+async def test_a_tool_that_is_searched_for_is_found_and_called_on_functions(functions_only, tiny):
+    """F29."""
+    s = await functions_only(
+        Answer(call("tool_search", {"query": "add two numbers", "limit": 5.0})),
+        Answer(call("mcp__tiny__add", {"a": 2, "b": 40})),
+        text("42."),
+    )
+    result = await s.codex("Add.", *s.catalogue(supports_search_tool=True), *tiny)
+    assert (result.code, result.said, result.complaints) == (0, ["42."], [])
+    assert (s.workspace / "calls").read_text() == "add\n"
+    assert outputs(s, 2) == ["Loaded tools: mcp__tiny__add"]
+
+
+async def test_a_patch_that_was_cut_off_is_not_applied(functions_only):
+    """F44, I6."""
+    s = await functions_only(Answer(patch(), cut_after=8, fragment=20), text("It broke off."))
+    result = await s.codex("Write a file.")
+    assert result.said == ["It broke off."]
+    assert not [*s.workspace.iterdir()]
+
+
+async def test_a_server_that_refuses_a_type_of_tool_is_asked_again_with_functions(server, tiny):
+    """F21: what the profile said of it was wrong."""
+    s = await server(
+        *(Answer(patch()), Answer(call("mcp__tiny__add", {"a": 2, "b": 40})), text("42.")),
+        tools=["function"],
+    )
+    result = await (await s.start("Do it.", *tiny)).result()
+    assert (result.code, result.said, result.complaints) == (0, ["42."], [])
+    assert (s.workspace / "src" / "grüße.txt").exists()
+    assert (s.workspace / "calls").read_text() == "add\n"
+    assert set(s.provider.refusals) == {"Unsupported tool type: custom"}
+
+
 # What Codex cannot use by itself: each of these ends with no tool run (codex-cli.md 2.5).
 BROKEN = [
     Defect.ONLY_TERMINAL,
@@ -111,6 +227,10 @@ BROKEN = [
     Defect.NEW_IDS,
     Defect.NEW_CALL_ID,
     Defect.BARE_ITEMS,
+    Defect.NO_CALL_ID,
+    Defect.CHAT_CHUNKS,
+    Defect.CONTENT_BLOCKS,
+    Defect.BLOCKS_THEN_COMPLETED,
 ]
 
 
@@ -125,13 +245,36 @@ async def test_a_tool_runs_although_the_server_is_broken(server, defect):
     assert (s.workspace / "log").read_text() == "ran\n"
 
 
-async def test_the_same_server_is_of_no_use_to_codex_alone(server):
+ALONE = [
+    Defect.ITEM_DELTA,
+    Defect.TOOL_CALL_DELTA,
+    Defect.BLOCKS_THEN_COMPLETED,
+    Defect.ONLY_TERMINAL,
+    Defect.NO_CALL_ID,
+    Defect.TOOL_CALL_TYPE,
+    Defect.CALLS_IN_MESSAGE,
+]
+
+
+@pytest.mark.parametrize("defect", ALONE)
+async def test_the_same_server_is_of_no_use_to_codex_alone(server, defect):
     """What the gateway is for: without it no tool runs, and nobody says so."""
-    s = await server(run("echo ran >> log"), defects=[Defect.TOOL_CALL_DELTA])
+    s = await server(run("echo ran >> log"), defects=[defect])
     s.provider._rules = s.provider._api_key = None
     s.base_url = s.provider.base_url
     result = await (await s.start("Run it.")).result()
     assert result.code == 0
+    assert not (s.workspace / "log").exists()
+
+
+@pytest.mark.parametrize("defect", [Defect.CONTENT_BLOCKS, Defect.CHAT_CHUNKS])
+async def test_a_stream_of_another_api_is_asked_for_again_and_again_by_codex_alone(server, defect):
+    s = await server(*[run("echo ran >> log")] * 2, defects=[defect])
+    s.provider._rules = s.provider._api_key = None
+    s.base_url = s.provider.base_url
+    process = await s.start("Run it.")
+    await s.provider.request(2)
+    await process.stop()
     assert not (s.workspace / "log").exists()
 
 

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import pytest
 
-from anyturn.codex.catalogue import catalogue_entry
-from anyturn.providers import find
 from anyturn.testing import Answer, call, text
 
 pytestmark = pytest.mark.codex
-
-MODEL = "gpt-oss-120b"
-
-
-def catalogue(stage: Any, **facts: Any) -> list[str]:
-    """Options that give Codex another entry for the model, and no catalogue of the gateway's."""
-    entry = {**catalogue_entry(MODEL, MODEL, find("cerebras"), 1), **facts}
-    path = stage.home / "catalogue.json"
-    path.write_bytes(msgspec.json.encode({"models": [entry]}))
-    provider = (
-        f'model_providers.anyturn={{name="anyturn",base_url="{stage.base_url}",'
-        'wire_api="responses",experimental_bearer_token="anyturn"}'
-    )
-    return ["-c", provider, "-c", f'model_catalog_json="{path}"']
 
 
 async def test_a_tool_is_searched_for_and_then_called_f29(
@@ -38,7 +19,7 @@ async def test_a_tool_is_searched_for_and_then_called_f29(
         Answer(call("mcp__tiny__add", {"a": 2, "b": 40})),
         text("42."),
     )
-    options = catalogue(s, supports_search_tool=True)
+    options = s.catalogue(supports_search_tool=True)
     run = await s.codex("Add.", *options, *tiny)
     assert (run.code, run.said, run.complaints) == (0, ["42."], [])
     names = [[tool["function"]["name"] for tool in asked.tools] for asked in s.requests]
@@ -50,7 +31,7 @@ async def test_a_tool_is_searched_for_and_then_called_f29(
 
 async def test_tools_that_come_as_an_input_item_are_called_f22(stage):
     s = await stage(Answer(call("exec_command", {"cmd": "echo hi > a.txt"})), text("Done."))
-    run = await s.codex("Write.", *catalogue(s, use_responses_lite=True))
+    run = await s.codex("Write.", *s.catalogue(use_responses_lite=True))
     assert (run.code, run.said, run.complaints) == (0, ["Done."], [])
     assert (s.workspace / "a.txt").read_text() == "hi\n"
 
@@ -59,6 +40,6 @@ async def test_a_script_of_code_mode_is_run_f23(stage):
     """Codex then declares the freeform tool `exec`, whose input is JavaScript."""
     script = 'const r = await tools.exec_command({cmd: "echo hi > a.txt"}); text("done");'
     s = await stage(Answer(call("exec", {"input": script})), text("Done."))
-    run = await s.codex("Write.", *catalogue(s, tool_mode="code_mode_only"))
+    run = await s.codex("Write.", *s.catalogue(tool_mode="code_mode_only"))
     assert (run.code, run.said, run.complaints) == (0, ["Done."], [])
     assert (s.workspace / "a.txt").read_text() == "hi\n"

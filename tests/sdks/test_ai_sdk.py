@@ -7,15 +7,20 @@ from typing import Any
 import pytest
 
 from anyturn.testing import Answer, call, reasoning, text
-from support.tool_loop import ANSWER, QUESTION, WARMTH, check_history, function_tools, script
+from support.tool_loop import (
+    ANSWER,
+    BUILT_IN,
+    CALLS,
+    QUESTION,
+    THOUGHTS,
+    WARMTH,
+    check_history,
+    function_tools,
+    script,
+)
 
 JSON = dict[str, Any]
 CASE: JSON = {"question": QUESTION, "functions": function_tools(), "warmth": WARMTH}
-CALLS = [
-    *(["weather", {"city": city}] for city in WARMTH),
-    ["add", {"a": 7, "b": 9}],
-]
-THOUGHTS = ["Two cities.", "Now the sum.", "Easy."]
 SUMMARY = {"reasoningSummary": "auto"}
 NEWEST = "ai7"
 
@@ -83,24 +88,6 @@ async def test_a_loop_goes_on_from_a_stored_response(stage: Any, run_node: Any, 
         assert said[:3] == [*before, ("user", QUESTION)]
     # Newer versions leave reasoning out then, also that of the running loop (clients.md 1.1).
     check_history(on.provider, before=2, forgotten="" if major == "ai5" else THOUGHTS[1])
-
-
-BUILT_IN = [
-    ("customTool", "note", {"input": "Remember."}, "Remember.", ("ai6", "ai7")),
-    (
-        *("localShell", "local_shell", {"command": ["ls"]}),
-        *({"action": {"type": "exec", "command": ["ls"], "env": {}}}, ("ai5", "ai6", "ai7")),
-    ),
-    (
-        *("shell", "shell", {"commands": ["ls"]}),
-        *({"action": {"commands": ["ls"]}}, ("ai6", "ai7")),
-    ),
-    (
-        *("applyPatch", "apply_patch", {"type": "delete_file", "path": "a"}),
-        {"callId": "call_1", "operation": {"type": "delete_file", "path": "a"}},
-        ("ai6", "ai7"),
-    ),
-]
 
 
 @pytest.mark.parametrize(

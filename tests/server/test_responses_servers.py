@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from anyturn.providers import find
 from anyturn.store.memory import MemoryStore
 from anyturn.testing import (
     Answer,
@@ -134,6 +135,70 @@ async def test_a_websocket_gets_the_same_events(server):
             events.append(msgspec.json.decode((await socket.receive(timeout=5)).data))
     assert [e["type"] for e in events].count("response.output_item.done") == 2
     assert [e["sequence_number"] for e in events] == list(range(len(events)))
+
+
+# ---------------------------------------------------------------- servers that take functions only
+
+PATCH: JSON = {"type": "custom", "name": "patch"}
+PATCHES = Answer(reasoning("Hm."), call("patch", {"input": "+ä"}))
+
+
+@pytest.fixture
+async def functions_only(server):
+    """Open a stage on a server that refuses all other tools and their items."""
+    acme = find("chatgpt").replacing(name="acme", responses_tools=["function"])
+
+    async def open_server(*script, check="off", **options):
+        gateway = {"profile": "acme", "providers": {"acme": acme}, "check": check}
+        return await server(*script, gateway=gateway, tools=["function"], **options)
+
+    return open_server
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
+async def test_a_freeform_call_is_one_again_and_can_be_named(functions_only, streams):
+    """F14, F23: it is stored as the client got it, and goes back as a function."""
+    s = await functions_only(PATCHES, text("Done."), text("Again."))
+    reply = await s.post(ask(user("Patch"), tools=[PATCH], store=True, stream=streams))
+    first = reply.events[-1]["response"] if streams else reply.json
+    called = first["output"][1]
+    assert (called["type"], called["input"]) == ("custom_tool_call", "+ä")
+    assert first["tools"] == [PATCH]
+    assert "tools.freeform" in reply.headers["x-anyturn-adaptations"]
+    answered = {"type": "custom_tool_call_output", "call_id": called["call_id"], "output": "done"}
+    references = [{"type": "item_reference", "id": item["id"]} for item in first["output"]]
+    await s.post(ask(user("Patch"), *references, answered, tools=[PATCH]))
+    await s.post(ask(answered, tools=[PATCH], previous_response_id=first["id"]))
+    assert s.provider.refusals == []
+    for request in s.provider.requests[1:]:
+        kinds = [item["type"] for item in request.items]
+        assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
+    stored = await s.call("GET", f"/v1/responses/{first['id']}")
+    assert stored.json["output"] == first["output"]
+
+
+async def test_a_background_turn_raises_its_calls(functions_only):
+    s = await functions_only(PATCHES)
+    queued = (await s.post(ask(user("Patch"), tools=[PATCH], background=True))).json
+    reply = await s.call("GET", f"/v1/responses/{queued['id']}?stream=true")
+    assert reply.events[-1]["response"]["output"][1]["type"] == "custom_tool_call"
+
+
+async def test_a_raised_call_is_judged_like_any_other(functions_only):
+    """With `--check strict` every event goes by the checker's rules."""
+    s = await functions_only(PATCHES, check="strict")
+    reply = await s.post(ask(user("Patch"), tools=[PATCH], stream=True))
+    assert reply.events[-1]["type"] == "response.completed"
+    assert reply.events[-1]["response"]["output"][1]["input"] == "+ä"
+
+
+async def test_the_second_try_with_functions_raises_its_calls(server):
+    """F21: only once, and told."""
+    s = await server(PATCHES, tools=["function"])
+    reply = await s.post(ask(user("Patch"), tools=[PATCH], stream=True))
+    assert reply.events[-1]["response"]["output"][1]["type"] == "custom_tool_call"
+    assert "tools.refused" in reply.headers["x-anyturn-adaptations"]
+    assert len(s.provider.requests) == 2
 
 
 # ---------------------------------------------------------------- compaction

@@ -10,6 +10,7 @@ import msgspec
 
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.failures import failure_from_body
+from anyturn.translate.raised_calls import RaisedCalls
 from anyturn.translate.relay import Relay
 from anyturn.translate.snapshot import response_snapshot
 from anyturn.wire import responses as r
@@ -27,7 +28,7 @@ PROFILE = Profile(name="acme", title="Acme", wire="responses")
 class Relayed:
     """What came of one stream of a Responses server."""
 
-    def __init__(self, machine: Relay, events: list[r.Event]) -> None:
+    def __init__(self, machine: Relay | RaisedCalls, events: list[r.Event]) -> None:
         self.machine = machine
         self.events = events
         self.data = [r.encode_json(event) for event in events]
@@ -50,18 +51,23 @@ class Relayed:
         return [e["item"] for e in self.decoded if e["type"] == "response.output_item.done"]
 
 
-def new_relay(**options: Any) -> Relay:
-    """A relay with a clock that stands still and ids that count."""
+def new_relay(**options: Any) -> Relay | RaisedCalls:
+    """A relay with a clock that stands still and ids that count; with `tools`, calls are raised."""
     numbers = count(1)
-    request = options.pop("request", {})
-    return Relay(
+    request, tools = options.pop("request", {}), options.pop("tools", None)
+
+    def new_id(prefix: str) -> str:
+        return f"{prefix}_new{next(numbers)}"
+
+    relay = Relay(
         response_snapshot(request, response_id="resp_own", created_at=1000, model="m"),
         options.pop("profile", PROFILE),
-        new_id=lambda prefix: f"{prefix}_new{next(numbers)}",
+        new_id=new_id,
         now=lambda: 1002,
         adaptations=Adaptations(),
         **options,
     )
+    return relay if tools is None else RaisedCalls(relay, tools, PROFILE, new_id=new_id)
 
 
 def relay_blocks(blocks: Iterable[bytes], **options: Any) -> Relayed:
@@ -80,7 +86,7 @@ def relay_events(events: Iterable[JSON | bytes], *, done: bool = False, **option
     return relay_blocks([b"".join(frames) + (sse.DONE if done else b"")], **options)
 
 
-def _translate(machine: Relay, found: list[Any]) -> list[r.Event]:
+def _translate(machine: Relay | RaisedCalls, found: list[Any]) -> list[r.Event]:
     events: list[r.Event] = []
     for one in found:
         if isinstance(one, Unreadable):

@@ -11,6 +11,26 @@ JSON = dict[str, Any]
 QUESTION = "How warm are Berlin and Paris together?"
 ANSWER = "Sixteen degrees."
 WARMTH = {"Berlin": "7", "Paris": "9"}
+CALLS = [*(["weather", {"city": city}] for city in WARMTH), ["add", {"a": 7, "b": 9}]]
+THOUGHTS = ["Two cities.", "Now the sum.", "Easy."]
+# Tools of the provider's in the AI SDK: what it calls one, the tool's name, what a function that
+# stands for it is called with, what the SDK hands to the program, and the versions that have it.
+BUILT_IN: list[tuple[str, str, JSON, Any, tuple[str, ...]]] = [
+    ("customTool", "note", {"input": "Remember."}, "Remember.", ("ai6", "ai7")),
+    (
+        *("localShell", "local_shell", {"command": ["ls"]}),
+        *({"action": {"type": "exec", "command": ["ls"], "env": {}}}, ("ai5", "ai6", "ai7")),
+    ),
+    (
+        *("shell", "shell", {"commands": ["ls"]}),
+        *({"action": {"commands": ["ls"]}}, ("ai6", "ai7")),
+    ),
+    (
+        *("applyPatch", "apply_patch", {"type": "delete_file", "path": "a"}),
+        {"callId": "call_1", "operation": {"type": "delete_file", "path": "a"}},
+        ("ai6", "ai7"),
+    ),
+]
 
 
 def script() -> list[Entry]:

@@ -48,3 +48,28 @@ def test_the_backend_refuses_what_it_is_known_to_refuse(
 ) -> None:
     refused = check_forwarded({**GOOD, **changes}, "s-")
     assert refused is None if sentence is None else sentence in refused.sentence
+
+
+PATCH = {"type": "custom", "name": "patch"}
+LOOK = {"type": "function", "name": "look"}
+PATCHED = {"type": "custom_tool_call", "call_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"tools": [LOOK], "input": [CALL, OUTPUT]}, None),
+        ({"tools": [LOOK], "tool_choice": LOOK}, None),
+        ({"tools": [LOOK, PATCH]}, "Unsupported tool type: custom"),
+        ({"tools": [LOOK, LOOK]}, "'look'"),
+        ({"tools": [{**LOOK, "name": "a.b"}]}, "'a.b'"),
+        ({"tools": [LOOK], "tool_choice": PATCH}, "custom 'patch'"),
+        ({"tools": [LOOK], "tool_choice": {**LOOK, "name": "x"}}, "function 'x'"),
+        ({"input": [PATCHED, {**PATCHED, "type": "custom_tool_call_output"}]}, "custom_tool_call"),
+        ({"input": [{**CALL, "namespace": "n"}, OUTPUT]}, "namespace"),
+    ],
+    ids=str,
+)
+def test_a_server_of_functions_refuses_all_other_tools(changes: JSON, sentence: str | None) -> None:
+    refused = check_forwarded({**GOOD, **changes}, "s-", ["function"])
+    assert refused is None if sentence is None else sentence in refused.sentence

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from anyturn.translate.foreign_forms import Piece, other_api, read_piece, standard_items
+from anyturn.translate.foreign_forms import Piece, read_piece, standard_items
 
 JSON = dict[str, Any]
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":1}'}
@@ -52,5 +52,3 @@ def test_calls_in_a_message_stand_behind_it() -> None:
 def test_everything_else_stays_as_it_is() -> None:
     item = {"type": "web_search_call", "id": "ws_1"}
     assert standard_items(item) == [item]
-    assert other_api("response.created") == ""
-    assert other_api("content_block_delta") == "Anthropic's Messages"

@@ -8,7 +8,9 @@ from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.forwarded_again import (
     refuses_seals,
+    refuses_tool_types,
     shortened_input,
+    with_functions_only,
     without_forwarded_images,
     without_sealed_reasoning,
 )
@@ -62,6 +64,62 @@ def test_what_cannot_be_opened_is_left_out_once() -> None:
     assert second.body["input"] == [user("Hi"), {"type": "reasoning", "summary": []}]
     assert second.adaptations[0].lossy
     assert without_sealed_reasoning(second, PROFILE) is None
+
+
+# As servers have been seen to say it.
+TOOL_REFUSALS = [
+    "Unsupported Responses tool type: 'custom'",
+    "'type' of tool must be 'function'",
+    'Only `type:"function"` tools are supported on this endpoint.',
+    "`custom` tools are not supported on this endpoint",
+    "tools[0]: unknown variant `custom`, expected one of `function`, `web_search`",
+    "Invalid value: 'custom'. Supported values are: 'function' and 'web_search'.",
+    "tools.8.type: Input should be 'function'",
+]
+OTHER_REFUSALS = [
+    "Unsupported parameter: tools",
+    "Invalid value: 'minimal' for reasoning.effort",
+    "No tool call found for function call output with call_id call_1.",
+    "Invalid schema for function 'shell': 'type' is missing",
+    "tools[3].name: string too long",
+    "This model does not support tools.",
+]
+
+
+@pytest.mark.parametrize("message", TOOL_REFUSALS)
+def test_a_type_of_tool_that_is_refused_is_recognised(message: str) -> None:
+    """F21."""
+    assert refuses_tool_types(TurnError(Kind.PROVIDER_REFUSED, f"Acme refused: {message}"))
+    assert not refuses_tool_types(TurnError(Kind.RATE_LIMITED, message))
+
+
+@pytest.mark.parametrize("message", OTHER_REFUSALS)
+def test_another_refusal_is_none_of_a_type_of_tool(message: str) -> None:
+    assert not refuses_tool_types(TurnError(Kind.PROVIDER_REFUSED, message))
+
+
+def test_refused_tools_become_functions_once() -> None:
+    called = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "x"}
+    first = asked(user("Hi"), called)
+    first.body["tools"] = [{"type": "custom", "name": "patch"}, {"type": "web_search"}]
+    second = with_functions_only(first, PROFILE)
+    assert second is not None
+    assert [tool["type"] for tool in second.body["tools"]] == ["function"]
+    kinds = [item["type"] for item in second.body["input"]]
+    assert kinds == ["message", "function_call", "function_call_output"]
+    assert [tool.name for tool in second.tools] == ["patch"]
+    assert "tools.refused" in {change.rule for change in second.adaptations}
+    assert with_functions_only(second, PROFILE) is None
+
+
+def test_functions_that_are_refused_cannot_become_any() -> None:
+    first = asked(user("Hi"))
+    first.body["tools"] = [{"type": "function", "name": "look"}]
+    assert with_functions_only(first, PROFILE) is None
+    first.body["tools"] = [{"type": "web_search"}]
+    second = with_functions_only(first, PROFILE)
+    assert second is not None and "tools" not in second.body
+    assert with_functions_only(second, PROFILE) is None
 
 
 def test_images_become_a_sentence_in_messages_and_in_outputs() -> None:

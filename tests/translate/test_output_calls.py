@@ -171,7 +171,7 @@ def test_a_call_of_a_built_in_tool_is_an_item_of_its_type(
     kind: ToolKind, arguments: Any, expected: r.Item, number: Callable[[], int]
 ) -> None:
     state = call(built_in(kind), msgspec.json.encode(arguments).decode())
-    assert not state.may_open_early and state.is_understood
+    assert not state.may_open_early and not state.complaint
     (added,) = state.open(PLACE, number)
     assert added == r.ItemAdded(3, msgspec.structs.replace(expected, status="in_progress"), 0)
     assert state.close(COMPLETED, number) == ([r.ItemDone(3, expected, 1)], expected)
@@ -200,7 +200,7 @@ def test_a_call_that_cannot_take_the_form_of_its_tool_is_not_understood(
     kind: ToolKind, arguments: str, understood: bool
 ) -> None:
     tool = SHELL if kind is ToolKind.FUNCTION else built_in(kind)
-    assert call(tool, arguments).is_understood is understood
+    assert (call(tool, arguments).complaint == "") is understood
 
 
 def test_a_cut_off_call_of_a_built_in_tool_is_whole_only_with_arguments() -> None:

@@ -109,3 +109,11 @@ def test_reasoning_gets_its_words_from_the_deltas() -> None:
     item, rules = mended({"type": "reasoning", "id": "rs"}, one)
     assert item["content"] == [{"type": "reasoning_text", "text": "Hm"}]
     assert rules == ["repair.item", "repair.part"]
+
+
+def test_an_empty_object_does_not_stand_for_arguments_that_came() -> None:
+    one = state(type="function_call", call_id="c", name="f")
+    tell(one, "response.function_call_arguments.delta", delta='{"a":1}')
+    item, rules = mended({"type": "function_call", "call_id": "c", "arguments": {}}, one)
+    assert item["arguments"] == '{"a":1}'
+    assert "repair.arguments" in rules

@@ -7,6 +7,7 @@ import pytest
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
 from anyturn.translate.responses_to_chat import ChatRequest
+from anyturn.translate.responses_to_responses import ForwardedRequest
 from anyturn.translate.second_try import second_try
 from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
@@ -64,3 +65,13 @@ def test_asking_for_less_comes_to_an_end_whatever_is_refused() -> None:
         request = second_try(request, refusals[min(asked, 1)], PROFILE, may_truncate=True)
         asked += 1
     assert asked == 5
+
+
+def test_a_type_of_tool_that_is_refused_is_asked_for_as_a_function() -> None:
+    """F21."""
+    refusal = TurnError(Kind.PROVIDER_REFUSED, "Unsupported tool type: custom")
+    tools = [{"type": "custom", "name": "patch"}]
+    request = ForwardedRequest({"input": [], "tools": tools}, Adaptations())
+    again = second_try(request, refusal, PROFILE, may_truncate=False)
+    assert again is not None and again.body["tools"][0]["type"] == "function"
+    assert second_try(again, refusal, PROFILE, may_truncate=False) is None

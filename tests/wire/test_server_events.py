@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from anyturn.wire.chat_stream import Unreadable
-from anyturn.wire.server_events import DONE, WHOLE, EventReader, ServerEvent
+from anyturn.wire.server_events import CHAT, DONE, WHOLE, EventReader, ServerEvent
 
 DELTA = b'{"type":"response.output_text.delta","item_id":"m","output_index":1,"delta":"x"}'
 
@@ -55,6 +55,14 @@ def test_an_answer_in_one_piece_is_one_event() -> None:
     (event,) = read(b'{"object":"response",', b'"id":"resp_1"}')
     assert isinstance(event, ServerEvent)
     assert event.type == WHOLE
+
+
+@pytest.mark.parametrize("made", CHAT)
+def test_what_a_server_of_chat_completions_sends_is_called_what_it_is(made: str) -> None:
+    """It has no type of its own."""
+    (event,) = read(b'data: {"object":"%b","choices":[]}\n\n' % made.encode())
+    assert isinstance(event, ServerEvent)
+    assert event.type == made
 
 
 def test_the_end_that_a_server_says_itself_is_an_event() -> None:

@@ -5,7 +5,8 @@ clients.md section 3.2 has the sentences. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 JSON: TypeAlias = dict[str, Any]
@@ -23,6 +24,24 @@ _OUTPUT_OF = {
 }
 _CALL_OF = {output: call for call, output in _OUTPUT_OF.items()}
 _ID_MAX = 64
+TOOL_TYPES = frozenset({"function", "custom", "namespace", "web_search"})
+"""Types of tools that the ChatGPT backend takes."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Whose tools such items are.
+_TOOL_OF = {
+    "custom_tool_call": "custom",
+    "custom_tool_call_output": "custom",
+    "tool_search_call": "tool_search",
+    "tool_search_output": "tool_search",
+    "local_shell_call": "local_shell",
+    "local_shell_call_output": "local_shell",
+    "shell_call": "shell",
+    "shell_call_output": "shell",
+    "apply_patch_call": "apply_patch",
+    "apply_patch_call_output": "apply_patch",
+    "web_search_call": "web_search",
+    "additional_tools": "tool_search",
+}
 
 
 class Refused(NamedTuple):
@@ -33,15 +52,15 @@ class Refused(NamedTuple):
     code: str = ""
 
 
-def check_forwarded(body: JSON, seal: str) -> Refused | None:
+def check_forwarded(body: JSON, seal: str, tools: Collection[str] = TOOL_TYPES) -> Refused | None:
     """Return why a server whose seals begin with `seal` refuses a request; None when it does not.
 
-    The first fault counts.
+    It takes `tools` of these types, and only their items. The first fault counts.
     """
-    return next(_faults(body, seal), None)
+    return next(_faults(body, seal, tools), None)
 
 
-def _faults(body: JSON, seal: str) -> Iterator[Refused]:
+def _faults(body: JSON, seal: str, tools: Collection[str]) -> Iterator[Refused]:
     if body.get("store") is not False:
         yield Refused(400, "Store must be set to false")
     if body.get("stream") is not True:
@@ -54,15 +73,36 @@ def _faults(body: JSON, seal: str) -> Iterator[Refused]:
     effort = (body.get("reasoning") or {}).get("effort")
     if effort == "minimal":
         yield Refused(400, "Unsupported value: 'minimal' for reasoning.effort")
-    for tool in body.get("tools") or ():
-        if tool.get("type") not in ("function", "custom", "namespace", "web_search"):
-            yield Refused(400, f"Unsupported tool type: {tool.get('type')}")
+    yield from _tool_faults(body, tools)
     items = body.get("input")
     if not isinstance(items, list):
         yield Refused(400, "Input must be a list")
         return
     yield from _item_faults(items, seal)
+    for item in items:
+        kind = _TOOL_OF.get(str(item.get("type")))
+        if kind not in (None, *tools):
+            yield Refused(400, f"Unsupported item type: {item['type']}")
+        if "namespace" in item and "namespace" not in tools:
+            yield Refused(400, "Unknown parameter: 'namespace'.")
     yield from _order_faults(items)
+
+
+def _tool_faults(body: JSON, tools: Collection[str]) -> Iterator[Refused]:
+    names: set[str] = set()
+    for position, tool in enumerate(body.get("tools") or ()):
+        kind, name = tool.get("type"), tool.get("name")
+        if kind not in tools:
+            yield Refused(400, f"Unsupported tool type: {kind}")
+        if kind == "function":
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or name in names:
+                yield Refused(400, f"Invalid 'tools[{position}].name': {name!r}.")
+            names.add(str(name))
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict):
+        kind, name = choice.get("type"), choice.get("name")
+        if kind not in (*tools, "allowed_tools") or (kind == "function" and name not in names):
+            yield Refused(400, f"Invalid 'tool_choice': {kind} {name!r}.")
 
 
 def _item_faults(items: list[Any], seal: str) -> Iterator[Refused]:

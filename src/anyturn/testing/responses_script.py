@@ -30,6 +30,8 @@ class Defect(StrEnum):
     """The terminal event holds no items (the ChatGPT backend)."""
     NEW_IDS = "new ids"
     """Every event has other ids (GitHub Copilot, F41)."""
+    NO_CALL_ID = "no call id"
+    """Calls have an `id` and no `call_id`."""
     NEW_CALL_ID = "new call id"
     """A call is done under another `call_id` than it was announced with."""
     NO_OPENING = "no opening"
@@ -65,6 +67,12 @@ class Defect(StrEnum):
     """`[DONE]` comes in its place."""
     NO_DETAILS = "no details"
     """`usage` has the three counts and nothing else (F58)."""
+    CHAT_CHUNKS = "chat chunks"
+    """The stream is one of Chat Completions."""
+    CONTENT_BLOCKS = "content blocks"
+    """The stream is one of Anthropic's Messages."""
+    BLOCKS_THEN_COMPLETED = "content blocks, completed"
+    """Anthropic's blocks, with `response.completed` behind them."""
 
 
 def event_stream(
@@ -274,7 +282,10 @@ def bent(events: Events, defects: frozenset[Defect]) -> Events:
             events = _BEND[defect](events)
     if Defect.NO_NUMBERS in defects:
         return events
-    return [{**event, "sequence_number": n} for n, event in enumerate(events)]
+    return [
+        {**event, "sequence_number": n} if event.get("type", "").startswith("response.") else event
+        for n, event in enumerate(events)
+    ]
 
 
 def _without(*endings: str) -> Callable[[Events], Events]:
@@ -334,7 +345,7 @@ def _only_terminal(events: Events) -> Events:
 
 
 def _new_call_id(item: JSON, kind: str) -> JSON:
-    return item if kind == _ADDED else {**item, "call_id": f"{item['call_id']}9"}
+    return item if kind == _ADDED else {**item, "call_id": f"{item.get('call_id')}9"}
 
 
 def _no_done_arguments(item: JSON, kind: str) -> JSON:
@@ -353,7 +364,7 @@ def _doubled(item: JSON, kind: str) -> JSON:
 
 def _as_tool_call(item: JSON, kind: str) -> JSON:
     function = {"name": item["name"], "arguments": item["arguments"]}
-    return {"type": "tool_call", "id": item["call_id"], "function": function}
+    return {"type": "tool_call", "id": item.get("call_id"), "function": function}
 
 
 def _bare(item: JSON, kind: str) -> JSON:
@@ -373,36 +384,37 @@ def _of_calls(events: Events) -> set[int]:
 _FUNCTION = ("function_call",)
 
 
-def _foreign_deltas(make: Callable[[JSON, JSON], JSON]) -> Callable[[Events], Events]:
-    """Tell calls by one foreign event each, and by nothing else."""
+def _foreign_deltas(make: Callable[[JSON], JSON]) -> Callable[[Events], Events]:
+    """Tell calls by foreign events, and by nothing else: first the name, then the arguments."""
 
     def bend(events: Events) -> Events:
         calls = _of_calls(events)
         changed: Events = []
         for event in events:
+            place = {"output_index": event.get("output_index")}
             if event.get("output_index") not in calls:
                 changed.append(event)
-            elif event["type"] == _DONE:
-                changed.append(make(event, event["item"]))
+            elif event["type"] == _ADDED:
+                item = event["item"]
+                named = {"id": item.get("call_id"), "name": item["name"], "arguments": ""}
+                changed.append({**make(named), **place})
+            elif event["type"] == f"{_ARGUMENTS}.delta":
+                changed.append({**make({"arguments": event["delta"]}), **place})
         return _empty_output(changed)
 
     return bend
 
 
-def _tool_call_delta(event: JSON, item: JSON) -> JSON:
-    told = {"call_id": item["call_id"], "name": item["name"], "arguments": item["arguments"]}
-    return {"type": "response.tool_call.delta", "output_index": event["output_index"], **told}
+def _tool_call_delta(call: JSON) -> JSON:
+    told = {"call_id" if name == "id" else name: value for name, value in call.items()}
+    return {"type": "response.tool_call.delta", **told}
 
 
-def _item_delta(event: JSON, item: JSON) -> JSON:
-    delta = {
-        "type": "function_call_delta",
-        "id": item["call_id"],
-        "name": item["name"],
-        "arguments": item["arguments"],
+def _item_delta(call: JSON) -> JSON:
+    return {
+        "type": "response.output_item.delta",
+        "delta": {"type": "function_call_delta", **call},
     }
-    place = {"output_index": event["output_index"], "delta": delta}
-    return {"type": "response.output_item.delta", **place}
 
 
 def _calls_in_message(events: Events) -> Events:
@@ -444,9 +456,91 @@ def _no_details(events: Events) -> Events:
     return changed
 
 
+# ---------------------------------------------------------------- streams of other APIs
+
+_WORDS = {
+    "response.output_text.delta": ("text", "content", "text_delta"),
+    "response.reasoning_summary_text.delta": ("thinking", "reasoning_content", "thinking_delta"),
+    f"{_ARGUMENTS}.delta": ("partial_json", "", "input_json_delta"),
+}
+_BLOCKS: dict[str, JSON] = {
+    "message": {"type": "text", "text": ""},
+    "reasoning": {"type": "thinking", "thinking": ""},
+}
+
+
+def _chat_chunks(events: Events) -> Events:
+    chunks: Events = [_chunk({"role": "assistant"})]
+    calls: dict[Any, int] = {}
+    for event in events:
+        kind, item = event["type"], event.get("item") or {}
+        if kind == _ADDED and "name" in item:
+            place = calls[event["output_index"]] = len(calls)
+            function = {"name": item["name"], "arguments": ""}
+            call = {"index": place, "id": item.get("call_id"), "type": "function"}
+            chunks.append(_chunk({"tool_calls": [{**call, "function": function}]}))
+        elif (place := calls.get(event.get("output_index"), -1)) >= 0 and kind.endswith(".delta"):
+            function = {"arguments": event["delta"]}
+            chunks.append(_chunk({"tool_calls": [{"index": place, "function": function}]}))
+        elif kind in _WORDS:
+            chunks.append(_chunk({_WORDS[kind][1]: event["delta"]}))
+        elif kind == "response.completed":
+            chunks.append(_chunk({}, "tool_calls" if calls else "stop"))
+    return chunks
+
+
+def _chunk(delta: JSON, finish: str | None = None) -> JSON:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def _content_blocks(events: Events) -> Events:
+    blocks: Events = []
+    for event in events:
+        blocks += _blocks_of(event.get("type", ""), event, event.get("item") or {})
+    return blocks
+
+
+def _blocks_of(kind: str, event: JSON, item: JSON) -> Iterator[JSON]:
+    place = {"index": event.get("output_index")}
+    if kind == "response.created":
+        yield {"type": "message_start", "message": {"usage": {"input_tokens": 10}}}
+        yield {"type": "ping"}
+    elif kind == _ADDED:
+        used: JSON = {
+            "type": "tool_use",
+            "id": item.get("call_id"),
+            "name": item.get("name"),
+            "input": {},
+        }
+        block = _BLOCKS.get(item["type"], used)
+        yield {"type": "content_block_start", **place, "content_block": block}
+    elif kind in _WORDS or kind == "response.custom_tool_call_input.delta":
+        member, _, name = _WORDS.get(kind, _WORDS[f"{_ARGUMENTS}.delta"])
+        delta = {"type": name, member: event["delta"]}
+        yield {"type": "content_block_delta", **place, "delta": delta}
+    elif kind == _DONE:
+        yield {"type": "content_block_stop", **place}
+    elif kind == "response.completed":
+        delta = {"stop_reason": "end_turn", "stop_sequence": None}
+        yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 5}}
+        yield {"type": "message_stop"}
+
+
+def _blocks_then_completed(events: Events) -> Events:
+    blocks = [block for block in _content_blocks(events) if "block" in block["type"]]
+    ended = [event for event in events if event.get("type") == "response.completed"]
+    return [*blocks, *_empty_output(ended)]
+
+
+def _no_call_id(item: JSON, kind: str) -> JSON:
+    return {name: value for name, value in item.items() if name != "call_id"}
+
+
 _BEND: dict[Defect, Callable[[Events], Events]] = {
     Defect.EMPTY_OUTPUT: _empty_output,
     Defect.NEW_IDS: _new_ids,
+    Defect.NO_CALL_ID: _items(_no_call_id, "function_call", "custom_tool_call"),
     Defect.NEW_CALL_ID: _items(_new_call_id, "function_call", "custom_tool_call"),
     Defect.NO_OPENING: _without("response.created", "response.in_progress"),
     Defect.NO_ADDED: _without("item.added", "part.added"),
@@ -468,4 +562,7 @@ _BEND: dict[Defect, Callable[[Events], Events]] = {
     Defect.DONE_EVENT: _done_event,
     Defect.NO_TERMINAL: _without("response.completed"),
     Defect.NO_DETAILS: _no_details,
+    Defect.CHAT_CHUNKS: _chat_chunks,
+    Defect.CONTENT_BLOCKS: _content_blocks,
+    Defect.BLOCKS_THEN_COMPLETED: _blocks_then_completed,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from anyturn.testing.provider import ReceivedRequest, ScriptedProvider
-from anyturn.testing.responses_rules import check_forwarded
+from anyturn.testing.responses_rules import TOOL_TYPES, check_forwarded
 from anyturn.testing.responses_script import Defect, bent, event_stream
 from anyturn.testing.script import (
     JSON,
@@ -34,6 +34,7 @@ class ScriptedResponsesServer(ScriptedProvider):
     system messages and seals of others are refused (`responses_rules`), streams end without
     `[DONE]`. `defects` break each stream; by default the terminal event holds no items. `account`
     stands in the seals of its reasoning, so that two servers with one name open each other's.
+    `tools` are the types that it takes: many servers take `["function"]` only.
     `strict=False` takes every request.
     """
 
@@ -46,11 +47,13 @@ class ScriptedResponsesServer(ScriptedProvider):
         strict: bool = True,
         defects: Iterable[Defect] = CHATGPT,
         account: str = "a",
+        tools: Iterable[str] = TOOL_TYPES,
         models: Iterable[str] = ("gpt-oss-120b",),
         **options: Any,
     ) -> None:
         super().__init__(script, strict=strict, models=models, **options)
         self.defects = frozenset(defects)
+        self._tools = frozenset(tools)
         self._seal = f"gAAAAAB{account}-"
 
     def _sending(self, request: ReceivedRequest, reply: Answer | Raw | Recorded) -> Sending:
@@ -59,10 +62,10 @@ class ScriptedResponsesServer(ScriptedProvider):
             return sending(reply, stamp)
         made = event_stream(reply, request.body, request.number, stamp.first_call, self._seal)
         frames = [
-            sse.encode(msgspec.json.encode(event), event["type"].encode())
+            sse.encode(msgspec.json.encode(event), event.get("type", "").encode())
             for event in bent(made, self.defects)
         ]
-        if Defect.NO_TERMINAL in self.defects:
+        if self.defects & {Defect.NO_TERMINAL, Defect.CHAT_CHUNKS}:
             frames.append(sse.DONE)
         if reply.crlf:
             frames = [frame.replace(b"\n", b"\r\n") for frame in frames]
@@ -78,7 +81,7 @@ class ScriptedResponsesServer(ScriptedProvider):
             return self._refuse(400, "We could not parse the JSON body of your request.", request)
         if self._rules is None:
             return None
-        refused = check_forwarded(request.body, self._seal)
+        refused = check_forwarded(request.body, self._seal, self._tools)
         if refused is not None:
             status, sentence, code = refused
             return self._refuse(status, sentence, request, code=code or None)

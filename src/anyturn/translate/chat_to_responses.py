@@ -274,12 +274,7 @@ class ChatToResponses:
             )
         if whole and not call.name and call.is_begun:
             return "The model called a tool without naming it."  # F47, Q57
-        if whole and call.tool is not None and not call.is_understood:
-            return (
-                f"The model called {call.name[:80]!r} with arguments that it does not take: "
-                f"{call.arguments[:200]}"
-            )
-        return ""
+        return call.complaint if whole and call.tool is not None else ""
 
     @property
     def _is_whole(self) -> bool:

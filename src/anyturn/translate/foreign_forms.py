@@ -28,12 +28,6 @@ CALL_PIECES = ("response.tool_call.delta", "response.output_item.delta")
 """Events that hold a piece of a call, or a whole one."""
 CALL_ENDS = ("response.tool_call.done", "response.tool_call.completed")
 
-_OTHER_APIS = {
-    "chat.completion.chunk": "Chat Completions",
-    "message_start": "Anthropic's Messages",
-    "content_block_start": "Anthropic's Messages",
-    "content_block_delta": "Anthropic's Messages",
-}
 _CALL_TYPES = ("tool_call", "tool_use", "function")
 
 
@@ -43,11 +37,6 @@ class Piece(NamedTuple):
     call_id: str
     name: str
     arguments: str
-
-
-def other_api(kind: str) -> str:
-    """The API whose streams hold such messages; empty for none."""
-    return _OTHER_APIS.get(kind, "")
 
 
 def read_piece(body: JSON) -> Piece | None:

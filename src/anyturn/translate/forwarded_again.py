@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 from anyturn.errors import Kind, TurnError
+from anyturn.translate.forwarded_calls import paired, with_short_call_ids
+from anyturn.translate.lowered_tools import FUNCTIONS, lower_tools
 from anyturn.translate.responses_to_responses import ForwardedRequest
+from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
 
 Item = dict[str, Any]
@@ -16,6 +21,16 @@ _CUT = "[the beginning of the conversation was left out: it did not fit into the
 _SEAL_REFUSED = re.compile(
     r"invalid_encrypted_content"
     r"|encrypted[ _]content\b.{0,120}\b(?:could not|cannot|can't|failed|invalid|not be)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TYPES = r"(?:custom|namespace|tool_search|local_shell|shell|apply_patch|web_search\w*)\b"
+_TOOL_REFUSED = re.compile(
+    r"\btool types?\b"
+    r"|\btype\W{0,3}of (?:a |the )?tool\b"
+    r"|\btools\W{0,2}\d+\W{0,3}(?:type\b|unknown variant)"
+    r"|\bonly\b.{0,20}\bfunction\b.{0,8}\btools?\b"
+    rf"|\b{_TYPES}\W{{0,3}}tools? (?:is|are) not\b"
+    rf"|\b(?:unknown variant|invalid value)\W{{1,4}}{_TYPES}",
     re.IGNORECASE | re.DOTALL,
 )
 _NOTE: Item = {"type": "message", "role": "user", "content": _CUT}
@@ -47,6 +62,25 @@ def _is_sealed_reasoning(item: Any) -> bool:
         and item.get("type") in ("reasoning", "compaction", "context_compaction")
         and bool(item.get("encrypted_content"))
     )
+
+
+def refuses_tool_types(refusal: TurnError) -> bool:
+    """Whether the server takes no tools of some type that it was sent (F21)."""
+    return refusal.kind is Kind.PROVIDER_REFUSED and bool(_TOOL_REFUSED.search(refusal.message))
+
+
+def with_functions_only(request: ForwardedRequest, profile: Profile) -> ForwardedRequest | None:
+    """The request with functions in the place of all other tools; None when it has no others."""
+    if len(request.tools):
+        return None
+    adaptations, tools = request.adaptations, ToolMap(profile.rename_tools)
+    lowered = lower_tools(request.body, FUNCTIONS, tools, profile, adaptations)
+    if lowered == request.body:
+        return None
+    what = f"{profile.label} refused a type of tool; it was asked again with functions"
+    adaptations.note("tools.refused", "tools", what)
+    lowered["input"] = with_short_call_ids(paired(lowered["input"], adaptations), adaptations)
+    return msgspec.structs.replace(request, body=lowered, tools=tools)
 
 
 def without_forwarded_images(
@@ -121,4 +155,4 @@ def _role(item: Any) -> Any:
 
 
 def _with_input(request: ForwardedRequest, items: list[Any]) -> ForwardedRequest:
-    return ForwardedRequest({**request.body, "input": items}, request.adaptations, request.compacts)
+    return msgspec.structs.replace(request, body={**request.body, "input": items})

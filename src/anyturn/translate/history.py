@@ -14,11 +14,20 @@ from collections import Counter, defaultdict, deque
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import msgspec
-
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
-from anyturn.translate.built_in_tools import BUILT_INS, ToolKind, output_text
+from anyturn.translate.built_in_tools import output_text
+from anyturn.translate.calls_as_functions import (
+    CALLS,
+    OUTPUTS,
+    SERVER_SIDE,
+    answered_id_of,
+    call_id_of,
+    called_name,
+    called_with,
+    is_by_server,
+    loaded_tools,
+)
 from anyturn.translate.compaction import HEADING, SUMMARY_ITEMS, TRIGGER, read_summary
 from anyturn.translate.content import (
     as_string_or_parts,
@@ -40,36 +49,6 @@ UNKNOWN_OUTCOME = (
 CONTINUE = "Continue."
 BRIDGE = "Understood."
 
-# Items that a client executes: the kind of their tool, and the field that says what to do.
-_CALLS: dict[str, tuple[ToolKind, str]] = {
-    "function_call": (ToolKind.FUNCTION, "arguments"),
-    "custom_tool_call": (ToolKind.CUSTOM, "input"),
-    **{own.call_type: (own.kind, own.field) for own in BUILT_INS.values()},
-}
-_OUTPUTS = {
-    "function_call_output": "output",
-    "custom_tool_call_output": "output",
-    "local_shell_call_output": "output",
-    "shell_call_output": "output",
-    "apply_patch_call_output": "output",
-    "tool_search_output": "tools",
-}
-# What OpenAI's own servers executed or keep. A Chat provider has no place for it.
-_SERVER_SIDE = frozenset(
-    {
-        "web_search_call",
-        "file_search_call",
-        "code_interpreter_call",
-        "image_generation_call",
-        "computer_call",
-        "computer_call_output",
-        "mcp_call",
-        "mcp_list_tools",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "configuration_update",
-    }
-)
 # What the parts of Chat that are no text hold.
 _MEDIA = {"image_url": "image", "file": "file", "input_audio": "audio"}
 # Read elsewhere: its tools join the tool list; what it asks for was seen before.
@@ -143,13 +122,13 @@ class HistoryConverter:
             kind = item.get("type")
             if kind is not None and not isinstance(kind, str):
                 raise bad_field(f"input[{position}].type", "a string", kind)
-            if _is_by_server(item):
+            if is_by_server(item):
                 continue
-            if kind in _CALLS:
-                self._called.add(_call_id(item, f"input[{position}]"))
-            elif kind in _OUTPUTS:
-                place = f"input[{position}].{_OUTPUTS[kind]}"
-                self._outputs[_output_id(item)].append((place, item))
+            if kind in CALLS:
+                self._called.add(call_id_of(item, f"input[{position}]"))
+            elif kind in OUTPUTS:
+                place = f"input[{position}].{OUTPUTS[kind].field}"
+                self._outputs[answered_id_of(item)].append((place, item))
 
     def _add_item(self, item: dict[str, Any], place: str) -> None:
         kind = item.get("type")
@@ -157,7 +136,7 @@ class HistoryConverter:
             kind = "message"
         if self._is_repeated(item, kind, place):
             return
-        if _is_by_server(item):
+        if is_by_server(item):
             self._adaptations.note(
                 "history.searched", place, "a search for tools by the server; its tools are offered"
             )
@@ -165,15 +144,15 @@ class HistoryConverter:
             self._add_message(item, place)
         elif kind == "reasoning":
             self._add_reasoning(item, place)
-        elif kind in _CALLS:
-            self._add_call(item, kind, place)
-        elif kind in _OUTPUTS:
+        elif kind in CALLS:
+            self._add_call(item, place)
+        elif kind in OUTPUTS:
             self._add_output(item, kind, place)
         elif kind == "agent_message":
             self._add_agent_message(item, place)
         elif kind in SUMMARY_ITEMS:
             self._add_summary(item, place)
-        elif kind in _SERVER_SIDE or (kind and ":" in kind):
+        elif kind in SERVER_SIDE or (kind and ":" in kind):
             self._adaptations.loss("history.left_out", place, f"{kind[:60]} has no place in a chat")
         elif kind not in _ELSEWHERE:
             raise _unknown_item(item, kind, place)
@@ -184,7 +163,7 @@ class HistoryConverter:
         The id alone proves nothing: some servers count their items anew in every answer.
         """
         item_id = item.get("id")
-        if not isinstance(item_id, str) or not item_id or kind in _OUTPUTS:
+        if not isinstance(item_id, str) or not item_id or kind in OUTPUTS:
             return False
         first = self._seen_items.setdefault((str(kind), item_id), item)
         if first is item or not _is_same(first, item):
@@ -218,52 +197,29 @@ class HistoryConverter:
             self._open_assistant()
         self._assistant.reasoning.add(thought)
 
-    def _add_call(self, item: dict[str, Any], kind: str, place: str) -> None:
+    def _add_call(self, item: dict[str, Any], place: str) -> None:
         self._open_assistant()
-        tool_kind, payload_field = _CALLS[kind]
-        name = str(tool_kind) if tool_kind in BUILT_INS else item.get("name")
-        if not isinstance(name, str) or not name:
-            raise bad_field(f"{place}.name", "a name", name)
-        payload = item.get(payload_field)
-        call_id = _call_id(item, place)
+        tool_kind, name = called_name(item, place)
+        call_id = call_id_of(item, place)
         chat = {
             "id": self._chat_call_id(call_id, place),
             "type": "function",
             "function": {
                 "name": self._tools.chat_name(name, item.get("namespace"), tool_kind),
-                "arguments": self._arguments(kind, payload, f"{place}.{payload_field}"),
+                "arguments": called_with(item, place, self._adaptations),
             },
         }
         self._assistant.call_ids.add(call_id)
         self._assistant.calls.append(_Call(call_id, place, chat))
 
-    def _arguments(self, kind: str, payload: Any, place: str) -> str:
-        if kind == "custom_tool_call":
-            if not isinstance(payload, str):
-                raise bad_field(place, "a string", payload)
-            return msgspec.json.encode({"input": payload}).decode()
-        if kind == "function_call" and not isinstance(payload, str):
-            raise bad_field(place, "a string of JSON", payload)
-        if payload is None or (isinstance(payload, str) and not payload.strip()):
-            return "{}"
-        if isinstance(payload, dict):
-            return msgspec.json.encode(_as_asked(kind, payload)).decode()
-        if isinstance(payload, str) and _is_json_object(payload):
-            return payload
-        # Q74: providers refuse a replayed call whose arguments they cannot parse.
-        self._adaptations.note(
-            "history.broken_arguments", place, "not a JSON object; sent as one text field"
-        )
-        return msgspec.json.encode({"unparsable_arguments": payload}).decode()
-
     def _add_output(self, item: dict[str, Any], kind: str, place: str) -> None:
-        call_id = _output_id(item)
+        call_id = answered_id_of(item)
         if call_id in self._called:
             # Its call takes it from the index; here it only ends what the model said in one go.
             self._assistant.answered |= call_id in self._assistant.call_ids
             return
         self._close_assistant()
-        field = f"{place}.{_OUTPUTS[kind]}"
+        field = f"{place}.{OUTPUTS[kind].field}"
         text, media = self._read_output(item, field)
         self._adaptations.loss(
             "history.orphan_output", place, f"the call {call_id or '(no id)'} is not in the input"
@@ -273,28 +229,11 @@ class HistoryConverter:
 
     def _read_output(self, item: dict[str, Any], field: str) -> tuple[str, list[Message]]:
         if item.get("type") == "tool_search_output":
-            return self._loaded_tools(item.get("tools")), []
+            return loaded_tools(item.get("tools"), self._tools), []
         if (text := output_text(item)) is not None:
             return text, []
         output = item.get("output")
         return convert_output(output, field, self._profile, self._adaptations)
-
-    def _loaded_tools(self, tools: Any) -> str:
-        """What a search found, by the names under which it can be called from now on."""
-        found = ", ".join(self._names_of(tools if isinstance(tools, list) else []))
-        return f"Loaded tools: {found or 'none'}"
-
-    def _names_of(self, tools: list[Any], namespace: Any = None) -> list[str]:
-        names: list[str] = []
-        for tool in tools:
-            if not isinstance(tool, dict):
-                continue
-            name, inner = tool.get("name"), tool.get("tools")
-            if isinstance(inner, list):
-                names += self._names_of(inner, name)
-            elif isinstance(name, str) and name:
-                names.append(self._tools.chat_name(name, namespace))
-        return names
 
     def _add_agent_message(self, item: dict[str, Any], place: str) -> None:
         self._close_assistant()
@@ -459,43 +398,6 @@ class HistoryConverter:
         return f"call_{digest[:24]}"
 
 
-def _is_by_server(item: dict[str, Any]) -> bool:
-    """Whether an item belongs to a tool search that the server ran itself (F29)."""
-    return item.get("type") in ("tool_search_call", "tool_search_output") and (
-        item.get("execution") == "server"
-    )
-
-
-def _call_id(item: dict[str, Any], place: str) -> str:
-    """The id by which a call is answered. It may be missing: then the order pairs them."""
-    call_id = item.get("call_id") or item.get("id")
-    if call_id is not None and not isinstance(call_id, str):
-        raise bad_field(f"{place}.call_id", "a string", call_id)
-    return call_id or ""
-
-
-def _output_id(item: dict[str, Any]) -> str:
-    call_id = item.get("call_id")
-    return call_id if isinstance(call_id, str) else ""
-
-
-def _as_asked(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """What the model said when it called a built-in tool, without what clients fill in."""
-    aside = {"type": "exec", "env": {}} if kind == "local_shell_call" else {}
-    return {
-        name: value
-        for name, value in payload.items()
-        if value is not None and (name not in aside or value != aside[name])
-    }
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return False
-
-
 def _is_same(one: Any, other: Any) -> bool:
     """Whether two items say the same; clients lose the id or the status of what they resend."""
     if not isinstance(one, dict) or not isinstance(other, dict):
@@ -530,7 +432,7 @@ def _unknown_item(item: dict[str, Any], kind: Any, place: str) -> TurnError:
             param=place,
         )
     own = {"message", "reasoning", *SUMMARY_ITEMS}
-    known = sorted({*own, *_CALLS, *_OUTPUTS, *_SERVER_SIDE, *_ELSEWHERE})
+    known = sorted({*own, *CALLS, *OUTPUTS, *SERVER_SIDE, *_ELSEWHERE})
     return TurnError(
         Kind.INVALID_REQUEST,
         f"Invalid request: {place}.type {str(kind)[:60]!r} is not an item type. "

@@ -17,8 +17,11 @@ class Machine(Protocol):
     """
 
     adaptations: Adaptations
-    error: TurnError | None
     terminal: r.Terminal | None
+
+    @property
+    def error(self) -> TurnError | None:
+        """Why the answer failed."""
 
     @property
     def snapshot(self) -> r.Response:

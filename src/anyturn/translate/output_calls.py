@@ -155,9 +155,14 @@ class CallState:
             return False
 
     @property
-    def is_understood(self) -> bool:
-        """Whether a whole call can take the form that the client knows it in."""
-        return not self._is_built_in or self.payload is not None
+    def complaint(self) -> str:
+        """Why a whole call cannot take the form that the client knows it in; '' when it can."""
+        if not self._is_built_in or self.payload is not None:
+            return ""
+        return (
+            f"The model called {self.name[:80]!r} with arguments that it does not take: "
+            f"{self.arguments[:200]}"
+        )
 
     @property
     def _is_built_in(self) -> bool:

@@ -16,15 +16,16 @@ import msgspec
 
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.adaptations import Adaptations
+from anyturn.translate.chat_to_responses import ChatToResponses
 from anyturn.translate.failures import failure_from_value
 from anyturn.translate.foreign_forms import (
     CALL_ENDS,
     CALL_PIECES,
     NAMES,
-    other_api,
     read_piece,
     standard_items,
 )
+from anyturn.translate.foreign_streams import AnyTool, ForeignStream, other_api
 from anyturn.translate.relayed_items import (
     ACTIONS,
     PAYLOADS,
@@ -40,7 +41,7 @@ from anyturn.translate.relayed_responses import OPENINGS, TERMINALS, Shown, as_o
 from anyturn.translate.retelling import retell
 from anyturn.wire import responses as r
 from anyturn.wire.profile import Profile
-from anyturn.wire.server_events import DONE, WHOLE, ServerEvent
+from anyturn.wire.server_events import DONE, WHOLE, ReadEvent, ServerEvent
 
 JSON = dict[str, Any]
 
@@ -88,13 +89,15 @@ class Relay:
         self._call_ids: set[str] = set()
         self._done: dict[int, r.RelayedItem] = {}
         self._failure: TurnError | None = None
+        self._foreign: ForeignStream | None = None
+        self._request_bytes = request_bytes
         self._is_over = False
         self.snapshot = snapshot
         self.adaptations = adaptations
         self.error: TurnError | None = None
         self.terminal: r.Terminal | None = None
         self.finish: object | None = None
-        """Never set: the terminal event itself is the last word."""
+        """Set for a stream of another API only: else the terminal event is the last word."""
 
     # ---------------------------------------------------------------- one answer
 
@@ -155,9 +158,9 @@ class Relay:
             self._is_over = True
             return []
         if api := other_api(name):
-            return self._fail_as(f"answers as {api} does. Is its wire set right (--wire)?")
+            return self._receive_foreign(api, event)
         if not name.startswith("response."):
-            return [self._pass(name, event)]
+            return [] if self._foreign else [self._pass(name, event)]
         events = self._open_stream(2)
         if name == "response.output_item.added":
             return events + self._receive_added(event)
@@ -179,6 +182,8 @@ class Relay:
         if self._failure is not None:
             self._repairs.note("repair.terminal", "an error without response.failed behind it")
             return self.fail(self._failure)
+        if self._foreign is not None:
+            return self._end_foreign(is_whole=False)
         if self._is_over and self._done and len(self._done) == len(self._states):
             self._repairs.note("repair.terminal", "[DONE] without a terminal event before it")
             response = {"completed_at": self._now(), "status": "completed"}
@@ -252,10 +257,43 @@ class Relay:
             events += self.receive(again)
         return events
 
+    def _receive_foreign(self, api: str, event: ServerEvent) -> list[r.Event]:
+        """A message of another API, as the events that it means."""
+        if self._foreign is None:
+            what = f"the answer came as {api} has it; is its wire set right (--wire)?"
+            self._repairs.note("repair.foreign_stream", what)
+            machine = ChatToResponses(
+                self.snapshot,
+                AnyTool(),
+                self._profile,
+                new_id=self._new_id,
+                now=self._now,
+                request_bytes=self._request_bytes,
+                adaptations=self.adaptations,
+            )
+            self._foreign = ForeignStream(machine, self._profile)
+        events = self._read(self._foreign.receive(_decoded(event.data)))
+        self.finish = self._foreign.finish
+        return events
+
+    def _end_foreign(self, *, is_whole: bool) -> list[r.Event]:
+        assert self._foreign is not None
+        foreign, self._foreign = self._foreign, None
+        return self._read(foreign.end(is_whole=is_whole))
+
+    def _read(self, told: Iterable[ReadEvent]) -> list[r.Event]:
+        events: list[r.Event] = []
+        for one in told:
+            assert isinstance(one, ServerEvent)
+            events += self.receive(one)
+        return events
+
     def _receive_terminal(self, name: str, event: ServerEvent) -> list[r.Event]:
         body = _decoded(event.data)
         response = _object(body.get("response"))
         status = TERMINALS[name] or str(response.get("status") or "completed")
+        if self._foreign is not None and status == "completed":
+            return self._end_foreign(is_whole=True)
         if not self._opened:
             self._shown.open(as_opening(response))
         events = self._open_stream(2, is_repair=status != "failed")

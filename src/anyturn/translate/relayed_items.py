@@ -306,7 +306,7 @@ def _mend_call(call: JSON, state: RelayedState, repairs: Repairs) -> None:
     state.name = _text(call.get("name"))
     member, _ = PAYLOADS[state.type]
     given = call.get(member)
-    if isinstance(given, dict):
+    if isinstance(given, dict) and (given or not state.payload):
         call[member] = msgspec.json.encode(given).decode()
     elif not isinstance(given, str) or (not given and state.payload):
         call[member] = state.payload or _text(state.announced.get(member))

@@ -23,6 +23,8 @@ from anyturn.translate.compaction import (
 )
 from anyturn.translate.envelope import is_sealed
 from anyturn.translate.forwarded_calls import paired, with_short_call_ids
+from anyturn.translate.lowered_tools import lower_tools
+from anyturn.translate.tool_map import ToolMap
 from anyturn.wire.profile import Profile
 
 JSON = dict[str, Any]
@@ -65,6 +67,8 @@ class ForwardedRequest(msgspec.Struct):
     adaptations: Adaptations
     compacts: bool = False
     """Whether the answer is a summary that becomes a compaction item."""
+    tools: ToolMap = msgspec.field(default_factory=ToolMap)
+    """The functions, where tools became some; empty where all went out as declared."""
 
     def encode(self) -> bytes:
         """The body's bytes: the same for the same request (I9)."""
@@ -87,8 +91,11 @@ def forward_request(
     _check_input(body["input"], compacts)
     _add_include(body, request)
     _add_parameters(body, request, profile, adaptations)
+    tools = ToolMap(profile.rename_tools)
+    body = lower_tools(body, profile.responses_tools, tools, profile, adaptations)
+    body["input"] = with_short_call_ids(paired(body["input"], adaptations), adaptations)
     body.update(profile.extra_body)
-    return ForwardedRequest(body, adaptations, compacts)
+    return ForwardedRequest(body, adaptations, compacts, tools)
 
 
 def _input_items(request: JSON) -> list[Any]:
@@ -163,7 +170,6 @@ def _add_input(
             item = _forwarded(item, profile, adaptations, place)
         if item is not None:
             forwarded.append(item)
-    forwarded = with_short_call_ids(paired(forwarded, adaptations), adaptations)
     if profile.instructions == "lift":
         instructions, forwarded = _lifted(instructions, forwarded, adaptations)
         body["instructions"] = instructions

@@ -7,7 +7,9 @@ from typing import TypeAlias
 from anyturn.errors import Kind, TurnError
 from anyturn.translate.forwarded_again import (
     refuses_seals,
+    refuses_tool_types,
     shortened_input,
+    with_functions_only,
     without_forwarded_images,
     without_sealed_reasoning,
 )
@@ -27,8 +29,9 @@ def second_try(
     """The request with less in it, which the provider may take; None when nothing helps.
 
     Without images where they are refused (F11), without reasoning that another sealed (F17), with
-    a shorter history where the context is full and the client allows it. Each is smaller than the
-    one before, so asking again comes to an end.
+    functions where other tools are refused (F21), with a shorter history where the context is full
+    and the client allows it. Each asks for less than the one before, so asking again comes to an
+    end.
     """
     overflows = refusal.kind is Kind.CONTEXT_OVERFLOW and may_truncate
     if isinstance(asked, ForwardedRequest):
@@ -45,4 +48,6 @@ def _forwarded_again(
         return without_sealed_reasoning(asked, profile)
     if refuses_images(refusal):
         return without_forwarded_images(asked, profile)
+    if refuses_tool_types(refusal):
+        return with_functions_only(asked, profile)
     return shortened_input(asked) if overflows else None

@@ -36,7 +36,7 @@ def read_tool_choice(value: Any, tools: ToolMap, adaptations: Adaptations) -> To
         raise bad_field("tool_choice", "auto, none, required or an object", value)
     if value.get("type") == "allowed_tools":
         return _allowed_tools(value, tools, adaptations)
-    names = _chosen_names(value, tools)
+    names = chosen_names(value, tools)
     if not names:
         kind = str(value.get("type"))[:60]
         adaptations.loss("tool_choice.widened", "tool_choice", f"{kind!r} cannot be run; now auto")
@@ -60,7 +60,7 @@ def _allowed_tools(value: dict[str, Any], tools: ToolMap, adaptations: Adaptatio
         raise bad_field("tool_choice.mode", "auto or required", mode)
     names: tuple[str, ...] = ()
     for position, entry in enumerate(entries):
-        chosen = _chosen_names(entry, tools) if isinstance(entry, dict) else ()
+        chosen = chosen_names(entry, tools) if isinstance(entry, dict) else ()
         if not chosen:
             where = f"tool_choice.tools[{position}]"
             adaptations.loss("tool_choice.left_out", where, "this tool cannot be run")
@@ -68,8 +68,11 @@ def _allowed_tools(value: dict[str, Any], tools: ToolMap, adaptations: Adaptatio
     return ToolChoice(mode, names)
 
 
-def _chosen_names(value: dict[str, Any], tools: ToolMap) -> tuple[str, ...]:
-    """The Chat names that a choice object means; none for a tool that the server would run."""
+def chosen_names(value: dict[str, Any], tools: ToolMap) -> tuple[str, ...]:
+    """The provider's names that a choice object means; none for a tool that a server would run.
+
+    Raises `TurnError` (INVALID_REQUEST) for a tool that was not declared.
+    """
     kind = value.get("type")
     if isinstance(kind, str) and kind in BUILT_INS:
         tool = tools.find(kind, None, ToolKind(kind))

@@ -7,6 +7,7 @@ reported, never half-declared (F21, F33).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -51,9 +52,13 @@ def add_tools(
     profile: Profile,
     adaptations: Adaptations,
     where: str,
+    kept: Collection[str] = (),
 ) -> None:
-    """Add more tools, for instance those of an `additional_tools` item (F22)."""
-    _ToolConverter(converted, profile, adaptations).add_all(tools, where, _Namespace())
+    """Add more tools, for instance those of an `additional_tools` item (F22).
+
+    Types that are `kept` join the declared tools as they are; a function may get another name.
+    """
+    _ToolConverter(converted, profile, adaptations, kept).add_all(tools, where, _Namespace())
 
 
 class _Namespace:
@@ -73,11 +78,16 @@ class _ToolConverter:
     """Declares tools one after the other."""
 
     def __init__(
-        self, converted: ConvertedTools, profile: Profile, adaptations: Adaptations
+        self,
+        converted: ConvertedTools,
+        profile: Profile,
+        adaptations: Adaptations,
+        kept: Collection[str],
     ) -> None:
         self._converted = converted
         self._profile = profile
         self._adaptations = adaptations
+        self._kept = kept
 
     def add_all(self, tools: list[Any], where: str, namespace: _Namespace) -> None:
         for position, tool in enumerate(tools):
@@ -88,7 +98,9 @@ class _ToolConverter:
 
     def _add(self, tool: dict[str, Any], place: str, namespace: _Namespace) -> None:
         kind = tool.get("type")
-        if kind == "namespace":
+        if isinstance(kind, str) and kind in self._kept and not namespace.name:
+            self._keep(tool, place)
+        elif kind == "namespace":
             self._add_namespace(tool, place)
         elif kind == "custom":
             self._add_freeform(tool, place, namespace)
@@ -101,6 +113,18 @@ class _ToolConverter:
         else:
             what = f"a tool of type {str(kind)[:60]!r} cannot be offered there"
             self._adaptations.loss("tools.left_out", place, what)
+
+    def _keep(self, tool: dict[str, Any], place: str) -> None:
+        if tool["type"] != ToolKind.FUNCTION:
+            self._converted.declared.append(tool)
+            return
+        nested = tool.get("function")
+        definition = nested if isinstance(nested, dict) else tool
+        name, parameters = _name_of(definition, place), definition.get("parameters")
+        known = parameters if isinstance(parameters, dict) else None
+        if declared := self._declare(ToolKind.FUNCTION, name, place, _Namespace(), known):
+            renamed = {**definition, "type": "function", "name": declared.chat_name}
+            self._converted.declared.append(tool if renamed == tool else renamed)
 
     def _add_namespace(self, tool: dict[str, Any], place: str) -> None:
         inner = tool.get("tools")

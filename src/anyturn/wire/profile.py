@@ -31,6 +31,9 @@ RESPONSES_PARAMS = (
     *("presence_penalty", "frequency_penalty", "stream_options", "client_metadata"),
 )
 
+EVERY_TOOL = "*"
+"""Stands in `responses_tools` for the types of tools that the Responses API knows, all of them."""
+
 _EFFORTS = {
     "minimal": "low",
     "low": "low",
@@ -179,6 +182,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # -- a server that speaks Responses
     responses_params: tuple[str, ...] = RESPONSES_PARAMS
     """Request members that it takes; whatever else was asked for is left out and reported."""
+    responses_tools: tuple[str, ...] = ("function",)
+    """Types of tools that it takes; others become functions or are left out (F21, section 7)."""
     instructions: Literal["keep", "lift"] = "keep"
     """`lift`: leading system messages are sent as `instructions` (clients.md section 3.2)."""
     reasoning_back: Literal["as_it_came", "sealed"] = "as_it_came"

@@ -11,6 +11,9 @@ from anyturn.wire.chat_stream import EXCERPT_BYTES, AnswerReader, Unreadable
 WHOLE = "response"
 """The type of an answer that came in one piece and not as a stream."""
 
+CHAT = ("chat.completion.chunk", "chat.completion")
+"""What a server of Chat Completions sends, which has no type."""
+
 DONE = "[DONE]"
 
 
@@ -73,8 +76,11 @@ def _read_leniently(data: bytes, event: str) -> ReadEvent:
 
 
 def _kind_of(body: dict[str, Any], event: str) -> str:
-    if body.get("object") == "response":
+    made = body.get("object")
+    if made == "response":
         return WHOLE
+    if made in CHAT:
+        return str(made)
     return event if event.startswith("response.") else ""
 
 
