@@ -573,9 +573,9 @@ def test_a_megabyte_of_history_takes_milliseconds(profile: Profile) -> None:
     assert len(arrived) > 900_000
     took_s = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.thread_time()
         leaves = convert_request(parse_request(arrived), profile, "m").encode()
-        took_s.append(time.perf_counter() - started)
+        took_s.append(time.thread_time() - started)
         assert len(leaves) > 800_000
     # Measured: under 4 ms. The bound is for slow machines that do other things besides.
     assert min(took_s) < 0.060
