@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "recorder", "guard", "hooks"),
     },
+    "relay": {"wire", "capture", "recorder", "server"},
     "replay": {"errors", "wire", "capture", "capture_files"},
     # Lives in other people's programs: it brings no gateway along either.
     "openai_sdk": {"errors", "wire", "translate"},
@@ -70,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "probe", "server", "conformance", "checker"),
-        *("capture", "capture_files", "recorder", "replay", "daemon"),
+        *("capture", "capture_files", "recorder", "relay", "replay", "daemon"),
     },
 }
 # The demo plays against the scripted provider.

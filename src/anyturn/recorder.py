@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -23,7 +24,6 @@ from anyturn.capture import format as f
 from anyturn.capture.redact import Redactor, Streams
 from anyturn.capture_files import CaptureFolder, TurnFile
 from anyturn.config import Settings
-from anyturn.errors import TurnError
 from anyturn.gateway import Turn
 from anyturn.own_faults import where_from
 from anyturn.routing import Target
@@ -56,6 +56,7 @@ class Recorder:
     """A tap that records every turn to a folder. `close` writes what is left.
 
     `now` gives UTC seconds since 1970 and `clock` the time that turns are measured with.
+    `written` is told of each file that is whole, in the recorder's thread.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Recorder:
         max_waiting_bytes: int = MAX_WAITING_BYTES,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        written: Callable[[Path], None] | None = None,
     ) -> None:
         self.folder = folder
         self.written = 0
@@ -78,6 +80,7 @@ class Recorder:
         self._max_waiting_bytes = max_waiting_bytes
         self._now = now
         self._clock = clock
+        self._told = written
         self._waiting: deque[_Waiting] = deque()
         # Each of them is changed on one side only, so that no lock is needed.
         self._put_bytes = 0
@@ -95,43 +98,49 @@ class Recorder:
     def request(self, turn: Turn) -> None:
         """Record what the client asked, and what the provider is asked."""
         # The gateway empties the request once the provider answers.
-        begun = _begun(turn, self._now() - (self._clock() - turn.started_at))
         size = len(turn.asked_body)
-        self._put(turn, "begin", begun, size)
-        self._put(turn, "asked", turn.asked_body, size)
-        self._wake.set()
+        self.put(turn.id, "begin", _begun(turn, self.wall(turn.started_at)), size)
+        self.put(turn.id, "asked", turn.asked_body, size)
 
     def provider_bytes(self, turn: Turn, block: bytes) -> None:
         """Record what the provider sent."""
-        self._put(turn, "bytes", block, len(block))
+        self.put(turn.id, "bytes", block, len(block))
 
     def events(self, turn: Turn, events: list[r.Event]) -> None:
         """Record what the client gets."""
-        self._put(turn, "events", events, _EVENT_BYTES * len(events))
+        self.put(turn.id, "events", events, _EVENT_BYTES * len(events))
 
     def ended(self, turn: Turn) -> None:
         """Record how the turn ended."""
         # For a turn whose provider was not asked, or whose beginning had no room.
-        begun = _begun(turn, self._now() - (self._clock() - turn.started_at))
-        self._put(turn, "begin", begun, 0)
-        self._put(turn, "end", _ending(turn), 0)
-        self._wake.set()
+        self.put(turn.id, "begin", _begun(turn, self.wall(turn.started_at)), 0)
+        self.put(turn.id, "end", _ending(turn), 0)
 
     def found(self, turn: Turn, findings: Iterable[f.Finding]) -> None:
         """Record what a checker found; to be called before the turn has ended."""
-        self._put(turn, "findings", list(findings), 0)
+        self.put(turn.id, "findings", list(findings), 0)
 
-    def _put(self, turn: Turn, kind: str, payload: Any, size: int) -> None:
+    def wall(self, at: float) -> float:
+        """UTC seconds since 1970 of a moment of the clock."""
+        return self._now() - (self._clock() - at)
+
+    def put(self, turn_id: str, kind: str, payload: Any, size: int) -> None:
+        """Hand on a part of a turn: `begin` (`Begun`), `bytes`, `end` (`Ending`) ...
+
+        It returns at once. `size` is about what waits in memory until it is written.
+        """
         if (
             self._put_bytes + size - self._taken_bytes > self._max_waiting_bytes
             or len(self._waiting) >= MAX_WAITING
         ) and kind != "end":
             # Its end is small, and without it nobody would know what is missing.
-            records, lost = self._dropped.get(turn.id, (0, 0))
-            self._dropped[turn.id] = (records + 1, lost + size)
+            records, lost = self._dropped.get(turn_id, (0, 0))
+            self._dropped[turn_id] = (records + 1, lost + size)
             return
         self._put_bytes += size
-        self._waiting.append((turn.id, self._clock(), kind, payload, size))
+        self._waiting.append((turn_id, self._clock(), kind, payload, size))
+        if kind in ("begin", "end"):
+            self._wake.set()
 
     # ---------------------------------------------------------------- the thread
 
@@ -190,6 +199,8 @@ class Recorder:
         if writing.broken:
             return
         self.written += 1
+        if self._told is not None and writing.path is not None:
+            self._told(writing.path)
         if (self.written - 1) % _PRUNE_EVERY == 0:
             self._prune()
 
@@ -222,7 +233,23 @@ class Recorder:
             log.warning("captures: old ones cannot be deleted: %s", error)
 
 
-class _Begun(msgspec.Struct, frozen=True, kw_only=True):
+class Reader(Protocol):
+    """What reads a turn whose bytes were only relayed. Called in the recorder's thread only."""
+
+    def begun(self, begun: Begun) -> Begun:
+        """The same with what the request's body says."""
+
+    def decoded(self, block: bytes) -> bytes:
+        """A block of the answer without its content encoding."""
+
+    def events(self, text: str) -> list[Any]:
+        """The events in whole messages, in which nothing is secret any more."""
+
+    def ending(self, ending: Ending) -> Ending:
+        """The same with how the answer ended."""
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """What a recording begins with. The bodies are redacted by the thread."""
 
     turn: str
@@ -234,12 +261,16 @@ class _Begun(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: Mapping[str, Any]
     keys: tuple[str, ...]
+    wire: str = ""
+    transport: str = ""
+    reader: Reader | None = None
+    """For a turn that was only relayed; without one the gateway tells what it did."""
 
 
-def _begun(turn: Turn, wall: float) -> _Begun:
+def _begun(turn: Turn, wall: float) -> Begun:
     target, caller = turn.target, turn.recalled.caller
     headers = caller.headers
-    return _Begun(
+    return Begun(
         turn=turn.id,
         began=turn.started_at,
         wall=wall,
@@ -268,15 +299,20 @@ def _keys(headers: Mapping[str, str], key: str | None, own: Mapping[str, str]) -
     yield from own.values()
 
 
-class _Ending(msgspec.Struct, frozen=True):
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended, and what was adapted in it."""
 
-    status: str
-    error: TurnError | None
-    changes: list[f.Change]
+    status: str = ""
+    error: Mapping[str, Any] | None = None
+    http_status: int = 200
+    headers: Mapping[str, str] = {}
+    """Of the backend's answer, with what must not be written left out."""
+    changes: list[f.Change] = []
+    left_out: list[str] = []
+    """Why something of the turn could not be recorded."""
 
 
-def _ending(turn: Turn) -> _Ending:
+def _ending(turn: Turn) -> Ending:
     machine = turn.machine
     if machine.terminal is not None:
         status = machine.terminal.response.status
@@ -286,7 +322,11 @@ def _ending(turn: Turn) -> _Ending:
         f.Change(rule=one.rule, where=one.where, what=one.what, lossy=one.lossy)
         for one in machine.adaptations
     ]
-    return _Ending(status, machine.error, changes)
+    error = machine.error
+    if error is None:
+        return Ending(status=status, changes=changes)
+    words = error.envelope()["error"]
+    return Ending(status=status, error=words, http_status=error.kind.status, changes=changes)
 
 
 # ---------------------------------------------------------------- one file
@@ -295,11 +335,13 @@ def _ending(turn: Turn) -> _Ending:
 class _Writing:
     """One turn on its way to its file. Only the thread touches it."""
 
-    def __init__(self, folder: CaptureFolder, begun: _Begun) -> None:
+    def __init__(self, folder: CaptureFolder, begun: Begun) -> None:
         self.broken = False
         self._folder = folder
         self._begun = begun
         self._file: TurnFile | None = None
+        self._reader = begun.reader
+        self.path: Path | None = None
         self._redactor = Redactor(begun.keys)
         self._streams = Streams(self._redactor)
         self._partial = b""
@@ -314,7 +356,8 @@ class _Writing:
         for _, at, kind, payload, _size in batch:
             t = max(0, int((at - began) * 1e6))
             if kind == "bytes":
-                blocks.append((t, payload))
+                read = payload if self._reader is None else self._reader.decoded(payload)
+                blocks.append((t, read))
             elif kind == "events":
                 writes.append((t, payload))
             else:
@@ -365,10 +408,11 @@ class _Writing:
     def _begin(self) -> None:
         if self._file is not None:
             return
-        begun = self._begun
+        begun = self._begun if self._reader is None else self._reader.begun(self._begun)
         started = datetime.fromtimestamp(begun.wall, UTC)
         self._folder.make()
         self._file = self._folder.create(started, begun.turn)
+        self.path = self._file.path
         client, version = client_of(begun.headers)
         head = f.Head(
             gateway=anyturn.__version__,
@@ -378,11 +422,17 @@ class _Writing:
             client_version=self._redactor.text(version),
             provider=begun.provider,
             model=self._redactor.text(begun.model),
+            wire=begun.wire,
+            transport=begun.transport,
+            passive=self._reader is not None,
         )
         headers = self._redactor.headers(begun.headers)
         body = self._redactor.value(begun.body)
         self._line(f.encode_record(head))
         self._line(f.encode_record(f.ClientRequest(headers=headers, body=body)))
+        if self._reader is not None:
+            # Nothing was changed in it: one copy is enough.
+            self._line(f.encode_record(f.ProviderRequest(url=self._redactor.text(begun.url))))
         # A long history should not stay in memory for as long as its answer streams.
         self._begun = msgspec.structs.replace(begun, headers={}, body={})
 
@@ -426,8 +476,17 @@ class _Writing:
             for t, data in pieces:
                 self._receive_odd(t, data)
             return
-        record = f.ProviderBytes(t=[t for t, _ in pieces], text=self._streams.frames(texts))
-        self._line(f.encode_record(record))
+        times, redacted = [t for t, _ in pieces], self._streams.frames(texts)
+        self._line(f.encode_record(f.ProviderBytes(t=times, text=redacted)))
+        if self._reader is not None:
+            told = [
+                (t, e)
+                for t, one in zip(times, redacted, strict=True)
+                if (e := self._reader.events(one))
+            ]
+            if told:
+                record = f.Events(t=[t for t, _ in told], events=[e for _, e in told])
+                self._line(f.encode_record(record))
 
     def _receive_odd(self, t: int, data: bytes) -> None:
         """What is no UTF-8 is kept as it is, unless it may hold a secret."""
@@ -439,17 +498,23 @@ class _Writing:
             odd = base64.b64encode(data).decode()
             self._line(f.encode_record(f.ProviderBytes(t=[t], base64=odd)))
 
-    def _end(self, t: int, ending: _Ending) -> None:
+    def _end(self, t: int, ending: Ending) -> None:
         if self._partial:
             self._receive([(t, self._partial)])
+        if self._reader is not None:
+            ending = self._reader.ending(ending)
+        for why in ending.left_out:
+            self._line(f.encode_record(f.Lost(t=t, records=1, why=why)))
         changes = [self._change(one) for one in ending.changes]
         if changes:
             self._line(f.encode_record(f.Changes(t=t, adaptations=changes)))
-        error, status = None, 200
-        if ending.error is not None:
-            error = self._redactor.value(ending.error.envelope()["error"])
-            status = ending.error.kind.status
-        end = f.End(t=t, status=ending.status, error=error, http_status=status)
+        end = f.End(
+            t=t,
+            status=ending.status,
+            error=self._redactor.value(ending.error),
+            http_status=ending.http_status,
+            headers={name: self._redactor.text(v) for name, v in ending.headers.items()},
+        )
         self._line(f.encode_record(end), force=True)
 
     def _change(self, change: f.Change) -> f.Change:
@@ -478,10 +543,13 @@ def client_of(headers: Mapping[str, str]) -> tuple[str, str]:
 
 
 @contextmanager
-def recording(settings: Settings) -> Iterator[list[Recorder]]:
+def recording(
+    settings: Settings, *, written: Callable[[Path], None] | None = None
+) -> Iterator[list[Recorder]]:
     """The recorder that the settings ask for, in a list: of none, or of one.
 
-    Raises `CaptureError` when its folder cannot be made.
+    `written` is told of each file that is whole. Raises `CaptureError` when the folder cannot be
+    made.
     """
     if settings.capture_path is None:
         yield []
@@ -493,6 +561,7 @@ def recording(settings: Settings) -> Iterator[list[Recorder]]:
         max_turns=settings.capture_max_turns,
         max_bytes=settings.capture_max_bytes,
         max_days=settings.capture_max_days,
+        written=written,
     )
     try:
         yield [recorder]

@@ -83,3 +83,28 @@ def test_chunks_are_read_from_streams_and_from_whole_bodies() -> None:
 def test_a_turn_without_an_end_is_cut() -> None:
     assert f.Capture(records=records()[:-1]).status == "cut"
     assert captured(status="failed").status == "failed"
+
+
+def passive(wire: str, text: str) -> f.Capture:
+    return f.Capture(
+        records=[f.Head(passive=True, wire=wire), f.ProviderBytes(t=[1], text=[text]), f.End()]
+    )
+
+
+def test_a_passive_recording_without_events_has_its_document() -> None:
+    body = '{"object":"response","id":"r","usage":{"input_tokens":3,"output_tokens":4}}'
+    capture = passive("responses", body)
+    assert (capture.response["id"], capture.usage) == ("r", (3, 4))
+    assert (capture.said, capture.chunks) == ([], [])
+
+
+def test_a_passive_recording_of_chat_traffic_has_its_chunks() -> None:
+    usage = '{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}'
+    capture = passive("chat", f"data: {usage}\n\ndata: [DONE]\n\n")
+    assert (len(capture.said), capture.usage, capture.response) == (1, (3, 4), {})
+
+
+def test_a_recording_of_before_has_no_wire() -> None:
+    line = b'{"kind":"head","format":"anyturn-capture","version":1}'
+    head = f.read_capture([line]).head
+    assert (head.passive, head.wire, head.transport) == (False, "", "")

@@ -273,6 +273,49 @@ def test_a_key_that_calls_write_in_turns_is_not_written() -> None:
     assert b not in "".join(out)
 
 
+def responses_stream(texts: list[list[str]], order: list[int]) -> list[str]:
+    """A Responses stream whose items take turns as `order` says, each from added to done."""
+    events: list[JSON] = []
+    left = [[f"added {n}", *pieces, f"done {n}"] for n, pieces in enumerate(texts)]
+    turns = order + [n for n, pieces in enumerate(left) for _ in pieces]
+    for number, n in enumerate(turns):
+        if not left[n]:
+            continue
+        piece = left[n].pop(0)
+        kind, _, whole = piece.partition(" ")
+        event: JSON = {"type": "response.output_text.delta", "sequence_number": number}
+        if whole == str(n) and kind in ("added", "done"):
+            event["type"] = f"response.output_item.{kind}"
+        event |= {"item_id": f"msg_{n}", "output_index": n}
+        if not event["type"].startswith("response.output_item"):
+            event["delta"] = piece
+        events.append(event)
+    return [f"data: {msgspec.json.encode(event).decode()}\n\n" for event in events]
+
+
+@given(
+    planted,
+    st.lists(st.integers(0, 60), max_size=20),
+    st.lists(st.integers(0, 1), max_size=60),
+    st.lists(st.integers(1, 4), min_size=1),
+)
+def test_a_key_in_an_item_of_a_responses_stream_is_not_written(
+    secret: str, cuts: list[int], order: list[int], sizes: list[int]
+) -> None:
+    """Whether items come one after the other or take turns, and whatever is redacted at once."""
+    frames = responses_stream([split(f"It is {secret}.", cuts), list("The other one.")], order)
+    streams, out = Streams(Redactor()), []
+    while frames:
+        size = sizes[len(frames) % len(sizes)]
+        batch, frames = frames[:size], frames[size:]
+        out += streams.frames(batch)
+    events = [msgspec.json.decode(one.removeprefix("data: ")) for one in out]
+    said = ["".join(e.get("delta", "") for e in events if e["output_index"] == n) for n in (0, 1)]
+    assert secret[-6:] not in said[0]
+    # What follows a key directly may be taken for more of it.
+    assert said[1].endswith(" one.")
+
+
 def test_a_key_in_escapes_of_json_is_not_written() -> None:
     secret = SECRETS["groq"]
     escaped = "".join(f"\\u{ord(c):04x}" for c in secret)

@@ -99,3 +99,22 @@ async def test_each_result_is_given_before_the_next_request(recorded_folder) -> 
         await anext(results)
         assert len(asked) == 1
         await results.aclose()
+
+
+@pytest.mark.parametrize(
+    ("head", "stream", "why"),
+    [
+        (f.Head(passive=True, wire="chat"), "data: {}\n\n", "Chat Completions"),
+        (f.Head(passive=True, wire="responses"), '{"object":"response"}', "no stream"),
+    ],
+    ids=["chat", "document"],
+)
+async def test_what_cannot_be_asked_of_a_gateway_is_skipped(head, stream: str, why: str) -> None:
+    records = [
+        head,
+        f.ClientRequest(body={"model": "m"}),
+        f.ProviderBytes(t=[1], text=[stream]),
+        f.End(status="completed"),
+    ]
+    (result,) = [one async for one in resend([f.Capture(records=records)], "http://127.0.0.1:9/v1")]
+    assert why in result.skipped and not result.passed

@@ -113,3 +113,73 @@ def test_the_session_that_is_shipped_is_whole() -> None:
     assert [capture.problems for capture in captures] == [[], []]
     assert len(tapes_of(captures)) == 2
     assert all(capture.stream.endswith(b"data: [DONE]\n\n") for capture in captures)
+
+
+# ---------------------------------------------------------------- what `anyturn record` recorded
+
+
+def relayed(wire: str, request: f.JSON, stream: str, *, status: int = 200, over: str = "http"):
+    """A passive recording of one turn."""
+    error = {"source": "provider", "provider_status": status, "message": "No."}
+    return f.Capture(
+        records=[
+            f.Head(turn="t", passive=True, wire=wire, transport=over, model="m"),
+            f.ClientRequest(body=request),
+            f.ProviderRequest(url="http://localhost/v1/x"),
+            f.ProviderBytes(t=[5], text=[stream]),
+            f.End(t=9, status="failed", http_status=status, error=error if status > 299 else None),
+        ]
+    )
+
+
+EVENT = 'data: {"type":"response.completed"}\n\n'
+WARM_UP = 'data: {"type":"response.created"}\n\n'
+RESPONSES = [
+    relayed("responses", {"model": "m", "input": [], "generate": False}, WARM_UP),
+    relayed("responses", {"model": "m", "input": "Hi"}, EVENT),
+    relayed("responses", {"model": "m", "input": "Ho"}, '{"error":{"message":"No."}}', status=429),
+]
+
+
+async def test_recorded_responses_are_served_on_the_same_api() -> None:
+    """A warm-up is only for one, refusals are refusals, and chat requests get nothing of it."""
+    async with replaying(RESPONSES) as provider, aiohttp.ClientSession() as http:
+        url = provider.base_url
+        async with http.post(f"{url}/responses", json={"model": "m", "input": "Ho"}) as response:
+            assert response.status == 429
+            assert await response.json() == {"error": {"message": "No."}}
+        async with http.post(f"{url}/responses", json={"model": "x", "input": []}) as response:
+            assert (response.status, await response.text()) == (200, EVENT)
+        async with http.post(f"{url}/responses", json={"model": "x", "input": []}) as response:
+            assert response.status == 400
+        async with http.post(f"{url}/chat/completions", json={"model": "m"}) as response:
+            assert response.status == 400
+        assert (provider.served, provider.refused) == (2, 2)
+
+
+async def test_recorded_responses_are_served_over_a_websocket() -> None:
+    refused = relayed(
+        *("responses", {"model": "m", "input": "No"}, 'data: {"type":"error"}\n\n'),
+        status=400,
+        over="websocket",
+    )
+    async with (
+        replaying([*RESPONSES[:2], refused]) as provider,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{provider.base_url}/responses") as socket,
+    ):
+        for body, kind in (
+            ({"generate": False}, "response.created"),
+            ({"model": "m", "input": "Hi"}, "response.completed"),
+            ({"model": "m", "input": "No"}, "error"),
+            ({"model": "m"}, "error"),
+        ):
+            await socket.send_json({"type": "response.create", **body})
+            assert (await socket.receive_json())["type"] == kind
+        assert (await http.get(f"{provider.base_url}/responses")).status == 405
+
+
+async def test_recorded_chat_traffic_is_served_as_before() -> None:
+    capture = relayed("chat", {"model": "m", "messages": [1]}, "data: {}\n\n")
+    async with replaying([capture]) as provider:
+        assert (await asked(provider.base_url, {"model": "m", "messages": [1]}))[0] == 200

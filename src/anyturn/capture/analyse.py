@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from anyturn.capture.compare import Shape, course, shapes_of
-from anyturn.capture.format import Capture, chunks_of
+from anyturn.capture.format import Capture
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -18,27 +19,56 @@ def analysis(captures: Iterable[Capture]) -> str:
     """Describe both sides of these captures as one Markdown document."""
     captures = list(captures)
     events = [capture.events for capture in captures]
-    chunks = [chunks_of(capture.stream) for capture in captures]
-    parts = [
-        "# What was sent",
-        _sources(captures),
-        "## To the client: Responses events",
-        *_section(events),
-        "## From the provider: Chat Completions chunks",
-        *_section(chunks),
-    ]
+    chunks = [capture.chunks for capture in captures]
+    asked = [[capture.request] for capture in captures if capture.head.passive and capture.request]
+    wires = {capture.head.wire for capture in captures}
+    parts = ["# What was sent", _sources(captures)]
+    if asked:
+        parts += ["## From the client: requests", *_requests(captures, asked)]
+    if wires != {"chat"}:
+        parts += ["## To the client: Responses events", *_section(events)]
+    if wires != {"responses"}:
+        parts += ["## From the provider: Chat Completions chunks", *_section(chunks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _sources(captures: list[Capture]) -> str:
-    rows: dict[tuple[str, ...], int] = {}
-    for capture in captures:
-        head = capture.head
-        client = f"{head.client} {head.client_version}".strip()
-        row = client, head.provider, head.model, head.gateway, capture.status
-        rows[row] = rows.get(row, 0) + 1
     titles = ("turns", "client", "provider", "model", "Anyturn", "outcome")
-    return table(titles, [(str(count), *row) for row, count in rows.items()])
+    return table(titles, _counted(map(_source, captures)))
+
+
+def _source(capture: Capture) -> tuple[str, ...]:
+    head = capture.head
+    client = f"{head.client} {head.client_version}".strip()
+    return client, head.provider, head.model, head.gateway, capture.status
+
+
+def _requests(captures: list[Capture], asked: list[list[JSON]]) -> list[str]:
+    """What a client sends, for whoever wants to be asked by it."""
+    passive = [capture for capture in captures if capture.head.passive]
+    sent = _counted(
+        (
+            capture.head.transport,
+            code(capture.asked[0].url) if capture.asked else "",
+            ", ".join(map(code, capture.headers)),
+        )
+        for capture in passive
+    )
+    answers = _counted(
+        (str(capture.end.http_status), ", ".join(map(code, capture.end.headers)))
+        for capture in passive
+        if capture.end is not None
+    )
+    return [
+        table(("turns", "over", "to", "headers"), sent),
+        table(("turns", "HTTP status of the answer", "its headers"), answers),
+        *[_fields(shape) for shape in shapes_of(asked).values()],
+    ]
+
+
+def _counted(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Each row once, behind how often it is there."""
+    return [(str(count), *row) for row, count in Counter(rows).items()]
 
 
 def _section(streams: list[list[JSON]]) -> list[str]:

@@ -143,6 +143,8 @@ def type_of(event: JSON) -> str:
     if "error" in event and "choices" not in event:
         return "error"
     choices = event.get("choices")
+    if "input" in event or "messages" in event:
+        return "request"
     if not isinstance(choices, list):
         return str(event.get("object") or "unknown")
     said: set[str] = set()

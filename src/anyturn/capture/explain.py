@@ -36,6 +36,7 @@ _WHOSE = {
     "provider": "the provider or its model",
     "gateway": "the gateway",
     "client": "the client",
+    "relay": "the relay, which had no answer to pass on",
     "": "nobody that can be named from here",
 }
 
@@ -89,7 +90,7 @@ def explain(
 
 
 def _summary(capture: Capture, timeline: Timeline, verdicts: list[Verdict]) -> str:
-    if not capture.events:
+    if not (capture.said or capture.response):
         return "The client got no event at all."
     calls = [one for one in verdicts if one.title.startswith("call ")]
     if not calls:
@@ -123,6 +124,8 @@ def _judge_call(call: CallLife, capture: Capture) -> Verdict:
                 advice=advice,
             )
     what = "it was announced, and handed out whole with response.output_item.done"
+    if capture.head.wire == "chat":
+        what = "it came whole, and its answer ended with a finish_reason"
     if call.output is not None:
         what += "; its output came back with a later request, so it ran"
     return Verdict(title=title, runs=True, what=what)
@@ -262,13 +265,18 @@ def _judge_end(capture: Capture) -> list[Verdict]:
         what = "the client closed the connection before the answer was over"
         return [Verdict(title="the turn was given up", runs=False, what=what, fault="client")]
     if end.status == "incomplete":
-        what = f"the provider stopped with finish_reason {finish_of(capture.stream)!r}"
+        details = capture.response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        reason = finish_of(capture.stream) or reason
+        what = f"the provider stopped with finish_reason {reason!r}"
         return [Verdict(title="the turn is incomplete", runs=False, what=what, fault="provider")]
     return []
 
 
 _ADVICE = {
     "rate_limit_exceeded": "Wait as long as Retry-After says, or use another key.",
+    "stream_cut": "Send the turn again; if it happens again, report the stream to the provider.",
+    "backend_unreachable": "Check that the backend runs, and the address after --to.",
     "insufficient_quota": "The account with the provider has no credit left.",
     "context_length_exceeded": "Compact the conversation, or use a model with a larger window.",
     "provider_unreachable": "Check base_url and that the provider runs: anyturn providers test.",

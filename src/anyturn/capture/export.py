@@ -24,6 +24,8 @@ def provider_stream(capture: Capture) -> bytes:
 
 def event_stream(capture: Capture) -> bytes:
     """The events as server-sent messages, as the client got them."""
+    if capture.head.passive:
+        return capture.stream
     frames = []
     for event in capture.events:
         name = str(event.get("type", "")).replace("\r", " ").replace("\n", " ")
@@ -32,16 +34,17 @@ def event_stream(capture: Capture) -> bytes:
 
 
 def event_lines(capture: Capture) -> bytes:
-    """The events, one on each line."""
-    return b"".join(msgspec.json.encode(event) + b"\n" for event in capture.events)
+    """The events, one on each line; the chunks of a client that spoke Chat Completions."""
+    return b"".join(msgspec.json.encode(event) + b"\n" for event in capture.said)
 
 
 def curl(capture: Capture) -> bytes:
     """The client's request as a command; the address and the key are the reader's to set."""
     body = msgspec.json.encode(capture.request).decode()
     # As standard input: one argument of a command is limited to 128 kB. JSON has no line ends.
+    path = "chat/completions" if capture.head.wire == "chat" else "responses"
     lines = [
-        'curl -sN "${ANYTURN_URL:-http://127.0.0.1:10000/v1}/responses"',
+        f'curl -sN "${{ANYTURN_URL:-http://127.0.0.1:10000/v1}}/{path}"',
         '-H "Authorization: Bearer ${ANYTURN_KEY:-any}"',
         "-H 'Content-Type: application/json'",
         f"--data-binary @- <<'{_MARK}'",
@@ -108,8 +111,10 @@ def pytest_case(capture: Capture) -> bytes:
     """A test file that replays the turn offline and expects the same events again.
 
     All that comes from the capture stands in it as base64 or as a quoted literal: nothing of it
-    can become code.
+    can become code. Raises `ValueError` for a turn that was not a gateway's.
     """
+    if capture.head.passive:
+        raise ValueError("No gateway took part in this turn: there is nothing to test in it.")
     head = capture.head
     text = _CASE.format(
         client=_words(f"{head.client} {head.client_version}"),

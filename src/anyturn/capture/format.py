@@ -36,6 +36,12 @@ class Head(msgspec.Struct, tag="head", tag_field="kind", frozen=True, kw_only=Tr
     client_version: str = ""
     provider: str = ""
     model: str = ""
+    passive: bool = False
+    """Recorded by `anyturn record`: client and backend spoke to each other, unchanged."""
+    wire: str = ""
+    """Of a passive recording: what both spoke, `responses` or `chat`."""
+    transport: str = ""
+    """Of a passive recording: `http` or `websocket`."""
 
 
 class ClientRequest(msgspec.Struct, tag="request", tag_field="kind", frozen=True, kw_only=True):
@@ -131,6 +137,8 @@ class End(msgspec.Struct, tag="end", tag_field="kind", frozen=True, kw_only=True
     error: JSON | None = None
     """`code`, `message`, `source`, and `provider_status` where a provider refused."""
     http_status: int = 200
+    headers: dict[str, str] = {}
+    """Of a passive recording: the headers of the answer."""
 
 
 Record: TypeAlias = (
@@ -181,6 +189,16 @@ class Capture(msgspec.Struct, kw_only=True):
         """The headers of the client's request that are kept."""
         found = self.all(ClientRequest)
         return found[0].headers if found else {}
+
+    @property
+    def chunks(self) -> list[JSON]:
+        """What the provider sent as plain data; none where both spoke Responses."""
+        return [] if self.head.wire == "responses" else chunks_of(self.stream)
+
+    @property
+    def said(self) -> list[JSON]:
+        """What the client got: the events, or the chunks where it spoke Chat Completions."""
+        return self.chunks if self.head.wire == "chat" else self.events
 
     @property
     def asked(self) -> list[ProviderRequest]:
@@ -248,16 +266,23 @@ class Capture(msgspec.Struct, kw_only=True):
     def response(self) -> JSON:
         """The last response object that the client got."""
         responses = [event["response"] for event in self.events if _has_response(event)]
+        if not responses and self.head.wire == "responses":
+            # The backend answered with one JSON document.
+            responses = [one for one in chunks_of(self.stream) if one.get("object") == "response"]
         return responses[-1] if responses else {}
 
     @property
     def usage(self) -> tuple[int, int] | None:
         """Input and output tokens, where they are known."""
+        names = ("input_tokens", "output_tokens")
         usage = self.response.get("usage")
+        if self.head.wire == "chat":
+            names = ("prompt_tokens", "completion_tokens")
+            told = [chunk.get("usage") for chunk in chunks_of(self.stream)]
+            usage = next((one for one in reversed(told) if one), None)
         if not isinstance(usage, dict):
             return None
-        counts = usage.get("input_tokens"), usage.get("output_tokens")
-        first, second = counts
+        first, second = (usage.get(name) for name in names)
         return (first, second) if isinstance(first, int) and isinstance(second, int) else None
 
     def all(self, kind: type[R]) -> list[R]:

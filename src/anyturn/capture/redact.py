@@ -248,6 +248,8 @@ class RunningText:
 # The members of a chunk in which a model's words come.
 _PIECE = re.compile(r'"([a-z_]+)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
 _SECOND = re.compile(r'"index"\s*:\s*[1-9]')
+# Which item of a Responses stream an event is of, and whether it is the item's last one.
+_PLACE = re.compile(r'("response\.output_item\.done")|"output_index"\s*:\s*([0-9]+)')
 _WATCHED = 64
 # A key may be written in JSON's own escapes.
 _ESCAPED = "\\u00"
@@ -270,6 +272,10 @@ class Streams:
         self._running: dict[tuple[Any, ...], RunningText] = {}
         self._careful = False
         self._envelope = Envelope()
+        self._place = ""
+        self._places: set[str] = set()
+        self._is_open = False
+        """The item of a Responses stream that came last, all until now, and whether it goes on."""
         self._clean: list[bytes] = []
         """Long texts, as in JSON, in which there is nothing."""
 
@@ -344,7 +350,7 @@ class Streams:
     def _watch_frames(self, said: str, suspicious: bool) -> None:
         """Look at each text that comes in pieces, put together."""
         # Calls may take turns: their pieces are told apart from here on.
-        self._careful = _SECOND.search(said) is not None
+        self._careful = _SECOND.search(said) is not None or self._take_turns(said)
         pieces: dict[str, list[str]] = {}
         for name, piece in _PIECE.findall(said):
             pieces.setdefault(name, []).append(piece)
@@ -352,6 +358,19 @@ class Streams:
             # Where nothing is suspicious inside, only what meets can be.
             meeting = found if suspicious else [_ends(piece) for piece in found]
             self._watch(name, "".join(meeting))
+
+    def _take_turns(self, said: str) -> bool:
+        """Whether an item of a Responses stream begins before another one is done."""
+        is_last = False
+        for done, place in _PLACE.findall(said):
+            if done:
+                is_last = True
+                continue
+            if place != self._place and (self._is_open or place in self._places):
+                return True
+            self._places.add(place)
+            self._place, self._is_open, is_last = place, not is_last, False
+        return False
 
     def _frame(self, text: str) -> str:
         if text.lstrip()[:1] in ("{", "["):
@@ -381,7 +400,8 @@ class Streams:
                 return self._piece(path, str(path[-1]), value)
             return self._redactor.text(value)
         if isinstance(value, dict):
-            path = (*path, value["index"]) if isinstance(value.get("index"), int) else path
+            for place in ("index", "output_index"):
+                path = (*path, value[place]) if isinstance(value.get(place), int) else path
             return {
                 self._redactor.text(k): self._chunk_member(k, v, path) for k, v in value.items()
             }

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from anyturn.capture.chat_events import chat_events
 from anyturn.capture.format import Capture, chunks_of
 
 JSON: TypeAlias = dict[str, Any]
@@ -78,7 +79,7 @@ def timeline_of(capture: Capture, later: Iterable[Capture] = ()) -> Timeline:
     """The life of a turn; `later` are the turns after it, in which outputs come back."""
     timeline = Timeline(entries=[])
     by_item: dict[str, Said | CallLife] = {}
-    for t, event in capture.timed_events:
+    for t, event in capture.timed_events or _as_events(capture):
         kind = _word(event.get("type"))
         if timeline.first_event is None:
             timeline.first_event = t
@@ -89,6 +90,19 @@ def timeline_of(capture: Capture, later: Iterable[Capture] = ()) -> Timeline:
     timeline.ended = end.t if end is not None else None
     _bring_outputs(timeline, capture, later)
     return timeline
+
+
+def _as_events(capture: Capture) -> list[tuple[int, JSON]]:
+    """The events of a recording without any: of chunks, or of one JSON document."""
+    if capture.head.wire == "chat":
+        return chat_events(capture.blocks)
+    end = capture.blocks[-1][0] if capture.blocks else 0
+    items = capture.response.get("output")
+    return [
+        (end, {"type": "response.output_item.done", "item": item})
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict)
+    ]
 
 
 def _follow(
@@ -172,11 +186,15 @@ def text_of(item: JSON) -> str:
 
 def outputs_in(request: JSON) -> dict[str, str]:
     """The outputs of tools that a request brings, by call id."""
-    items = request.get("input")
+    items = request.get("input", request.get("messages"))
     found = {}
     for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict) and _word(item.get("type")).endswith("_output"):
+        if not isinstance(item, dict):
+            continue
+        if _word(item.get("type")).endswith("_output"):
             found[_word(item.get("call_id"))] = _output_text(item)
+        elif item.get("role") == "tool":
+            found[_word(item.get("tool_call_id"))] = text_of(item)
     return found
 
 

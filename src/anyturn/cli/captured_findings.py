@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multidict import CIMultiDict
+
 from anyturn.capture.format import Capture, Finding
 from anyturn.conformance import CLIENTS, Severity, check_stream
 from anyturn.conformance import Finding as Found
@@ -16,7 +18,7 @@ def findings_of(capture: Capture) -> list[Finding]:
     """
     if capture.findings or not capture.timed_events:
         return list(capture.findings)
-    client = client_of(capture.headers)
+    client = client_of(CIMultiDict(capture.headers))
     minded_by = (client,) if client in CLIENTS else tuple(CLIENTS)
     events = [event for _, event in capture.timed_events]
     report = check_stream(events, request=capture.request)

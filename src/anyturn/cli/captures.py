@@ -142,7 +142,7 @@ def comparing(
 ) -> None:
     """Put two turns side by side: what one sends that the other does not."""
     a, b = (_chosen(one, folder)[0] for one in (left, right))
-    sides = (chunks_of(a.stream), chunks_of(b.stream)) if chunks else (a.events, b.events)
+    sides = (chunks_of(a.stream), chunks_of(b.stream)) if chunks else (a.said, b.said)
     names = (_name(left, a), _name(right, b))
     courses = (course(sides[0]), course(sides[1]))
     show_contrast(screen(), names, courses, contrast(*sides))
@@ -164,7 +164,10 @@ def exporting(
     """Give a turn in another form: a stream, a command, a test that runs."""
     if form not in FORMS:
         raise CaptureError(f"There is no form {form!r}. Known: {', '.join(FORMS)}.")
-    data = FORMS[form](_chosen(which, folder)[0])
+    try:
+        data = FORMS[form](_chosen(which, folder)[0])
+    except ValueError as error:
+        raise CaptureError(str(error)) from None
     if out is None:
         sys.stdout.buffer.write(data)
         return

@@ -105,7 +105,7 @@ def list_table(lines: Iterable[Line]) -> Table:
             Text(clean(line.client, 40)),
             Text(clean(line.model, 40)),
             Text(clean(line.provider, 24)),
-            _outcome(line.outcome),
+            outcome(line.outcome),
             Text(clean(_counted(line.tools), 60)),
             f"{line.tokens[0]} + {line.tokens[1]}" if line.tokens else "",
             f"{line.tokens_per_s:,.0f}" if line.tokens_per_s else "",
@@ -122,8 +122,14 @@ def _clock(started: str) -> str:
         return clean(started, 20)
 
 
-def _outcome(word: str) -> Text:
+def outcome(word: str) -> Text:
+    """How a turn ended, in its colour."""
     return Text(clean(word, 20), style=_COLOURS.get(word, "red"))
+
+
+def tools_of(timeline: Timeline) -> str:
+    """The tools that were called, each with its count."""
+    return _counted([call.shown_name for call in timeline.calls])
 
 
 def _counted(names: list[str]) -> str:
@@ -145,6 +151,10 @@ def show(out: Console, capture: Capture, timeline: Timeline) -> None:
     head = capture.head
     _say(out, "bold", f"{head.client} {head.client_version}".strip() or "a client", end="")
     _say(out, "", f" asked {head.model or '?'} of {head.provider or '?'} at {head.started}")
+    if head.passive:
+        api = {"chat": "Chat Completions", "responses": "Responses"}.get(head.wire, "?")
+        over = " over a WebSocket" if head.transport == "websocket" else ""
+        _say(out, "dim", f"recorded between both, unchanged: {api}{over}")
     _show_request(out, capture)
     for entry in timeline.entries:
         if isinstance(entry, Said):
@@ -172,11 +182,13 @@ def _body(out: Console, text: str, style: str = "") -> None:
 
 def _show_request(out: Console, capture: Capture) -> None:
     request = capture.request
-    items = request.get("input")
+    is_chat = capture.head.wire == "chat"
+    items = request.get("messages" if is_chat else "input")
     tools = request.get("tools")
     count = len(items) if isinstance(items, list) else 1
     tool_count = len(tools) if isinstance(tools, list) else 0
-    _mark(out, 0, f"request: {count} items, {tool_count} tools", "bold cyan")
+    word = "messages" if is_chat else "items"
+    _mark(out, 0, f"request: {count} {word}, {tool_count} tools", "bold cyan")
     if question := _question(items):
         _body(out, clean(question, _REQUEST_CHARS), "italic")
     for call_id, output in list(outputs_in(request).items())[-3:]:

@@ -21,6 +21,7 @@ from anyturn.cli import (
     login,
     logs,
     providers,
+    record,
     replay,
     serve,
     status,
@@ -31,6 +32,7 @@ from anyturn.cli import (
 from anyturn.cli.screen import error_screen
 from anyturn.config import ConfigError
 from anyturn.daemon.folder import DaemonError
+from anyturn.relay.server import BackendError
 from anyturn.replay.provider import ReplayError
 from anyturn.server.lifecycle import CannotListen
 from anyturn.store import StoreError
@@ -55,6 +57,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(demo.demo)
 app.command()(check.check)
+app.command()(record.record)
 app.command()(replay.replay)
 app.add_typer(captures.app, name="captures")
 app.command()(login.login)
@@ -85,7 +88,7 @@ def main() -> None:
         app()
     except (
         *(ConfigError, KeysError, CannotListen, StoreError),
-        *(CaptureError, ReplayError, DaemonError),
+        *(CaptureError, ReplayError, DaemonError, BackendError),
     ) as error:
         error_screen().print(f"[bold red]anyturn:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

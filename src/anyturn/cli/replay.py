@@ -99,6 +99,9 @@ async def _provide(captures: list[Capture], port: int, speed: float) -> int:
         profile = _profile_of(captures)
         named = f"--provider {escape(clean(profile))} " if profile else ""
         command = f"anyturn serve {named}--base-url {provider.base_url} --model "
+        if any(capture.head.wire == "responses" for capture in captures):
+            out.print("It speaks Responses: point a client at it as at the backend, or a gateway:")
+            command = command.replace("--model", "--wire responses --model")
         out.print(f"  [green]{command}{escape(clean(model))}[/]", soft_wrap=True)
         await stop.wait()
     finally:
@@ -107,7 +110,9 @@ async def _provide(captures: list[Capture], port: int, speed: float) -> int:
 
 
 def _profile_of(captures: list[Capture]) -> str:
-    return next((capture.head.provider for capture in captures if capture.head.provider), "")
+    """The profile of a gateway that was recorded; a backend's name is none."""
+    named = (one.head.provider for one in captures if not one.head.passive and one.head.provider)
+    return next(named, "")
 
 
 async def _ask(captures: list[Capture], url: str, key: str, exact: bool) -> int:

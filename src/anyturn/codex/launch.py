@@ -106,6 +106,19 @@ def _chooses_sandbox(args: Sequence[str]) -> bool:
     )
 
 
+def recorded_command_line(base_url: str, *, login: bool = False) -> str:
+    """A Codex command to copy, for `anyturn record`: it changes nothing but whom Codex asks.
+
+    With `login` Codex sends its ChatGPT login, else the key in `OPENAI_API_KEY`.
+    """
+    key = "requires_openai_auth=true" if login else 'env_key="OPENAI_API_KEY"'
+    provider = (
+        f'model_providers.recorded={{name="recorded",base_url="{base_url}",wire_api="responses",'
+        f"{key}}}"
+    )
+    return f"codex -c 'model_provider=\"recorded\"' -c '{provider}'"
+
+
 def command_line(base_url: str, model: str, *, key_variable: str = "") -> str:
     """A Codex command to copy, for a gateway that keeps running."""
     parts = overrides(base_url, model, key_variable=key_variable)[:_SHOWN]

@@ -54,6 +54,10 @@ async def _resend(
         checked.skipped = "the request was not recorded"
     elif capture.status in ("cut", "left"):
         checked.skipped = "the recording ends before the answer does"
+    elif capture.head.wire == "chat":
+        checked.skipped = "its client spoke Chat Completions, and a gateway speaks Responses"
+    elif capture.head.passive and not capture.events and capture.response:
+        checked.skipped = "its answer was no stream"
     else:
         events = Redactor().value(await _ask(http, capture, base_url, key))
         checked.events = len(events)
@@ -76,6 +80,9 @@ async def _ask(
     http: aiohttp.ClientSession, capture: Capture, base_url: str, key: str
 ) -> list[JSON]:
     body = {**capture.request, "stream": True}
+    if capture.head.transport == "websocket":
+        # In a frame it says what the frame is; in a body nothing may stand there.
+        body.pop("type", None)
     headers = {name: value for name, value in capture.headers.items() if _may_be_sent(name, value)}
     headers |= {"Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {key}"} if key else {}

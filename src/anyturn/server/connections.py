@@ -70,9 +70,13 @@ class Connection(web.RequestHandler):
 
 
 class Listener(web.Server):
-    """Makes a `Connection` for each client; the requests go where the application's go."""
+    """Makes a `Connection` for each client; the requests go where the application's go.
 
-    def __init__(self, application: web.Server) -> None:
+    `options` are aiohttp's, for its connections.
+    """
+
+    def __init__(self, application: web.Server, **options: Any) -> None:
+        self._options = {**_OPTIONS, **options}
         super().__init__(
             application.request_handler,
             request_factory=application.request_factory,
@@ -82,7 +86,7 @@ class Listener(web.Server):
 
     def __call__(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self, loop=asyncio.get_running_loop(), **_OPTIONS)
+        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
 def _why_no_http(message: str | None) -> str:

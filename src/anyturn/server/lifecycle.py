@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -64,10 +65,10 @@ async def running(
     """
     async with (
         assembled(settings, routing, taps=taps, store=store) as gateway,
-        _started(gateway.app) as runner,
+        started(gateway.app) as runner,
     ):
         try:
-            port = await _listen(runner, settings.host, settings.port)
+            port = await listen(runner, settings.host, settings.port)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield Running(
                 f"http://{host}:{port}/v1", port, gateway.client, gateway.gate, gateway.store_works
@@ -225,13 +226,16 @@ def _refuse_everyone(settings: Settings, gate: Gate) -> None:
 
 
 @asynccontextmanager
-async def _started(app: web.Application) -> AsyncIterator[web.BaseRunner]:
-    """Run the application behind our own connections; leaving it closes them."""
+async def started(app: web.Application, **options: Any) -> AsyncIterator[web.BaseRunner]:
+    """Run the application behind our own connections; leaving it closes them.
+
+    `options` are aiohttp's, for its connections.
+    """
     application = web.AppRunner(app)
     await application.setup()
     assert application.server is not None
     # The turns had their time before; this is for what else is open.
-    runner = web.ServerRunner(Listener(application.server), shutdown_timeout=_FAREWELL_S)
+    runner = web.ServerRunner(Listener(application.server, **options), shutdown_timeout=_FAREWELL_S)
     await runner.setup()
     try:
         yield runner
@@ -240,7 +244,8 @@ async def _started(app: web.Application) -> AsyncIterator[web.BaseRunner]:
         await application.cleanup()
 
 
-async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
+async def listen(runner: web.BaseRunner, host: str, port: int) -> int:
+    """Listen at this address, port 0 for any free one: the port. Raises `CannotListen`."""
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
     try:
         await site.start()
