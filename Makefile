@@ -6,10 +6,11 @@ OLDER_CODEX_VERSIONS := 0.42.0 0.58.0 0.80.0 0.100.0 0.125.0 0.150.0
 OLDER_OPENAI := 1.109.1 2.54.0
 SDK_VENVS := $(patsubst %,.cache/sdk-venvs/%/stamp,$(OLDER_OPENAI))
 CODEX_BINARIES := $(patsubst %,.cache/codex/%/node_modules/.bin/codex,$(CODEX_VERSION) $(OLDER_CODEX_VERSIONS))
+BROWSER := .cache/chromium/stamp
 NODE_SDKS := $(patsubst tests/sdks/packages/%/package.json,.cache/sdks/%/node_modules/.package-lock.json,$(wildcard tests/sdks/packages/*/package.json))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix bench lock clean codex sdks openai
+.PHONY: help demo test lint fix bench lock clean codex sdks openai browser
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,7 +18,7 @@ help: ## list the targets
 demo: .venv/run.stamp ## show the main job: a Codex turn on a Chat Completions provider, offline
 	@$(BIN)/anyturn demo
 
-test: .venv/dev.stamp codex sdks openai ## run the whole suite, the real Codex CLI and SDKs included
+test: .venv/dev.stamp codex sdks openai browser ## run the whole suite, the real Codex CLI and SDKs included
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/dev.stamp ## ruff and mypy --strict
@@ -34,11 +35,11 @@ bench: .venv/dev.stamp ## CPU per event, latency and memory, beside a plain byte
 
 lock: ## pin the dependencies anew (needs uv and npm)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --group build -o requirements/run.txt
-	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --extra redis --group dev -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml --extra redis --group dev --group browser -o requirements/dev.txt
 	@for version in $(OLDER_OPENAI); do \
 	  printf 'openai==%s\nopenai-agents\n' $$version | uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -q pyproject.toml - --extra redis --group dev -o requirements/openai-$${version%%.*}.txt; \
 	done
-	@for package in tests/sdks/packages/*/; do \
+	@for package in tests/sdks/packages/*/ tests/inspector/browser/; do \
 	  (cd $$package && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved); \
 	done
 
@@ -81,7 +82,18 @@ codex: $(CODEX_BINARIES)
 	@:
 sdks: $(NODE_SDKS)
 	@:
+# The package holds a browser for Linux on x64. Elsewhere the one that is installed is used.
+ifeq ($(shell uname -sm),Linux x86_64)
+browser: $(BROWSER)
+	@:
 else
+browser:
+	@:
+endif
+else
+browser:
+	@[ -e $(BROWSER) ] || \
+	  echo "npm is not here: the tests of the inspector's page need an installed Chromium, or are left out."
 sdks:
 	@[ -z "$(filter-out $(wildcard $(NODE_SDKS)),$(NODE_SDKS))" ] || \
 	  echo "npm is not here: the tests that drive SDKs for Node.js will be left out where they are not installed."
@@ -111,3 +123,15 @@ endif
 	@cd .cache/sdks/$* && npm ci --silent --no-audit --no-fund --no-engine-strict
 	@touch $@
 	@du -sh .cache/sdks/$* | awk '{ print "  takes " $$1 " there" }'
+
+# The browser in which the inspector's page is tested. With the name of a Lambda in the environment
+# the package unpacks the libraries and the fonts as well that a bare machine has not.
+$(BROWSER): tests/inspector/browser/package-lock.json
+	@echo "Installing a headless Chromium into .cache ..."
+	@rm -rf .cache/chromium && mkdir -p .cache/chromium/unpacked
+	@cp tests/inspector/browser/package.json tests/inspector/browser/unpack.mjs $< .cache/chromium
+	@cd .cache/chromium && npm ci --silent --no-audit --no-fund && \
+	  TMPDIR=$$PWD/unpacked AWS_EXECUTION_ENV=AWS_Lambda_nodejs22.x node unpack.mjs >/dev/null
+	@rm -rf .cache/chromium/node_modules
+	@touch $@
+	@du -sh .cache/chromium | awk '{ print "  takes " $$1 " there" }'

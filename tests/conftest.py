@@ -1,4 +1,4 @@
-"""Where the real clients are, and what is said when one of them or a Redis server is not there."""
+"""Where the real clients are, and what is said when one, a browser or Redis is not there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from anyturn.codex.launch import CODEX_VERSION
+from support.chromium import LEFT_OUT as _NO_BROWSER
+from support.chromium import why_no_chromium
 from support.recorded import real_capture as real_capture
 from support.recorded import recorded_folder as recorded_folder
 from support.redis_server import LEFT_OUT as _NO_REDIS
@@ -49,7 +51,7 @@ def _why_left_out(item: pytest.Item) -> str:
     marker = item.get_closest_marker("node_sdk")
     if marker is not None and (shutil.which("node") is None or not _is_current(marker.args[0])):
         return f"{_NO_SDK}: {marker.args[0]}, in the versions of tests/sdks/packages"
-    return ""
+    return why_no_chromium() if item.get_closest_marker("browser") else ""
 
 
 def _is_current(name: str) -> bool:
@@ -78,6 +80,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         (_LEFT_OUT, "drive a real Codex CLI which", "`make test` with npm installed"),
         (_NO_SDK, "drive an SDK for Node.js which", "`make test` with npm installed"),
         (_NO_REDIS, "need a Redis or Valkey server which", "install redis-server"),
+        (
+            _NO_BROWSER,
+            "drive the inspector's page in a Chromium which",
+            "`make test` with npm installed",
+        ),
         (_NO_OLDER_SDK, "run on an older OpenAI SDK which", "`make test` with a package index"),
     ):
         places = [report.nodeid for report in skipped if reason in str(report.longrepr)]

@@ -46,6 +46,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "guard": {*_CORE, "own_faults", "conformance", "memory", "gateway"},
     "capture_files": {"capture"},
+    "captured_findings": {"capture", "conformance"},
+    # It shows a folder: with a gateway and without one.
+    "inspector": {"own_faults", "wire", "capture", "capture_files", "captured_findings"},
     "recorder": {
         *("errors", "own_faults", "wire", "capture", "capture_files"),
         *("config", "routing", "gateway"),
@@ -59,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "recorder", "guard", "hooks"),
+        *("conformance", "capture_files", "inspector"),
     },
     "relay": {"wire", "capture", "recorder", "server"},
     "replay": {"errors", "wire", "capture", "capture_files"},
@@ -71,7 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "own_faults",
         *("upstream", "store", "auth", "providers", "config", "routing", "memory", "gateway"),
         *("background", "codex", "probe", "server", "conformance", "checker"),
-        *("capture", "capture_files", "recorder", "relay", "replay", "daemon"),
+        *("capture", "capture_files", "captured_findings", "inspector"),
+        *("recorder", "relay", "replay", "daemon"),
     },
 }
 # The demo plays against the scripted provider.
@@ -111,6 +116,8 @@ TESTED_ELSEWHERE = {
     "cli/captures_view.py": "cli/test_captures.py",
     # Which gateway is meant: with each verb that asks.
     "cli/gateways.py": "cli/test_up.py",
+    # What is said on pages without a script.
+    "inspector/words.py": "inspector/test_app.py",
     # Structs without behaviour: what becomes of them.
     "openai_sdk/events.py": "openai_sdk/test_watch.py",
     # Scripts of the store: data to Python.

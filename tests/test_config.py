@@ -45,6 +45,7 @@ OTHER = {
     "keys_file": "some-keys.json",
     "allow_anyone": "true",
     "capture": "some-captures",
+    "inspector": "true",
     "capture_max_turns": "7",
     "capture_max_bytes": "1000",
     "capture_max_days": "0.5",
@@ -722,3 +723,20 @@ def test_the_reference_has_one_row_per_option() -> None:
         *(".".join(one.keys) for one in OPTIONS.values()),
     ]
     assert all(row.variable and row.takes and row.help for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("flags", "folder"),
+    [
+        ({}, None),
+        ({"inspector": True}, "state/anyturn/captures"),
+        ({"inspector": True, "capture": "own"}, "own"),
+        ({"capture": "own"}, "own"),
+    ],
+    ids=["nothing", "inspector", "both", "a folder"],
+)
+def test_the_inspector_records_where_is_said_or_in_the_state_folder(
+    tmp_path: Path, flags: dict[str, Any], folder: str | None
+) -> None:
+    loaded = load(tmp_path, flags=flags, environ={"XDG_STATE_HOME": str(tmp_path / "state")})
+    assert loaded.capture_path == (tmp_path / folder if folder else None)

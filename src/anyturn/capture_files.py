@@ -10,8 +10,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -133,6 +135,20 @@ class CaptureFolder:
                 if stat.S_ISREG(seen.st_mode):
                     yield Listed(self.path / entry.name, seen.st_size, seen.st_mtime)
 
+    def find(self, name: str) -> Listed | None:
+        """The capture of this name, without its suffix; None for whatever else a name may say."""
+        for suffix in (SUFFIX, PLAIN_SUFFIX):
+            path = self.path / (name + suffix)
+            if not _NAME.fullmatch(name + suffix):
+                continue
+            try:
+                seen = path.lstat()
+            except OSError:
+                continue
+            if stat.S_ISREG(seen.st_mode):
+                return Listed(path, seen.st_size, seen.st_mtime)
+        return None
+
     def prune(self, *, turns: int, bytes: int, before: float, spare: Path | None = None) -> int:
         """Delete the oldest files until the rest is within these limits; how many went.
 
@@ -151,33 +167,53 @@ class CaptureFolder:
         return gone
 
 
-def read_file(path: Path) -> Capture:
+def read_file(path: Path, *, limit: int = 0, links: bool = True) -> Capture:
     """Read a capture, however damaged: what is wrong with it stands in its `problems`.
 
+    At most `limit` bytes are read, unpacked, or `MAX_BYTES`. Without `links` none is followed.
     Raises `CaptureError` when there is no such file or it is no file at all.
     """
+    lines = _Lines(limit or MAX_BYTES)
+    with _opened(path, links) as file:
+        capture = read_capture(lines.of(_blocks(file)))
+    capture.problems.extend(lines.problems)
+    return capture
+
+
+def unpack_file(path: Path, *, limit: int = 0, links: bool = True) -> bytes:
+    """Return the plain lines of a capture as far as they can be unpacked; otherwise `read_file`."""
+    lines = _Lines(limit or MAX_BYTES)
+    with _opened(path, links) as file:
+        return b"".join(lines.unpacked(_blocks(file)))
+
+
+@contextmanager
+def _opened(path: Path, links: bool) -> Iterator[BinaryIO]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags if links else flags | _NO_LINKS)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise CaptureError(f"{str(path)!r} is no file.")
-            lines = _Lines()
-            capture = read_capture(lines.of(iter(lambda: file.read(_STEP), b"")))
+            yield file
     except OSError as error:
         raise CaptureError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    capture.problems.extend(lines.problems)
-    return capture
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_STEP), b"")
 
 
 class _Lines:
     """The lines of a file, unpacked and bounded, up to where it is damaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_BYTES) -> None:
         self.problems: list[str] = []
+        self._limit = limit
 
     def of(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         rest: list[bytes] = []
-        for data in self._unpacked(blocks):
+        for data in self.unpacked(blocks):
             first, newline, after = data.partition(b"\n")
             if not newline:
                 rest.append(first)
@@ -191,12 +227,14 @@ class _Lines:
         if last.strip():
             yield last
 
-    def _unpacked(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def unpacked(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """All of it, without compression."""
         size = 0
         for data in self._decoded(blocks):
             size += len(data)
-            if size > MAX_BYTES:
-                self.problems.append(f"only its first {MAX_BYTES:,} bytes were read")
+            if size > self._limit:
+                self.problems.append(f"only its first {self._limit:,} bytes were read")
+                yield data[: self._limit - size]
                 return
             yield data
 

@@ -18,7 +18,14 @@ from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 from anyturn.config_file import ConfigError, ConfigFile, did_you_mean, found, read_config_file
 from anyturn.config_hooks import keys_and_values, refuse_command, unknown_key
 from anyturn.config_models import NO_MODELS, Pattern, read_models
-from anyturn.config_places import LOGIN_NAME, codex_login_path, keys_path, store_path, user_file
+from anyturn.config_places import (
+    LOGIN_NAME,
+    captures_path,
+    codex_login_path,
+    keys_path,
+    store_path,
+    user_file,
+)
 from anyturn.config_profiles import Problem, read_profiles, url_problem, variable_problem
 from anyturn.providers import UnknownProvider, find, names, nearest
 from anyturn.translate.status_line import status_line_problem
@@ -332,6 +339,12 @@ class Settings:
     capture: str = option(
         "", "Folder to record every turn in; nothing is recorded without it.", on_command_line=True
     )
+    inspector: bool = option(
+        False,
+        "Record every turn, and show them at /inspector; in anyturn/captures in $XDG_STATE_HOME or "
+        "~/.local/state unless capture says where.",
+        on_command_line=True,
+    )
     capture_max_turns: int = option(1000, "Recorded turns to keep.", low=1)
     capture_max_bytes: int = option(
         512 * 1024 * 1024, "Bytes of recorded turns to keep (512 MiB).", low=1
@@ -450,10 +463,16 @@ def load_settings(
         providers=profiles,
         config_file=file.path if file else None,
         keys_path=keys_path(values.get("keys_file", ""), environ, cwd),
-        capture_path=cwd / values["capture"] if values.get("capture") else None,
+        capture_path=_capture_path(values, environ, cwd),
         chatgpt_path=user_file(LOGIN_NAME, environ),
         codex_login_path=codex_login_path(environ, cwd),
     )
+
+
+def _capture_path(values: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if stated := values.get("capture"):
+        return cwd / cast(str, stated)
+    return captures_path(environ) if values.get("inspector") else None
 
 
 def _check_provider(given: _Given, profiles: Mapping[str, Profile]) -> None:

@@ -39,6 +39,11 @@ def codex_login_path(environ: Mapping[str, str], cwd: Path) -> Path | None:
     return home / ".codex" / "auth.json" if home else None
 
 
+def captures_path(environ: Mapping[str, str]) -> Path | None:
+    """Return where turns are recorded when it is only said that they are."""
+    return user_file("captures", environ, kind="STATE")
+
+
 def store_path(stated: str, environ: Mapping[str, str], cwd: Path) -> str:
     """Return the path of the SQLite store."""
     if stated:

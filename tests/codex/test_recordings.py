@@ -10,7 +10,7 @@ from anyturn.capture.explain import explain
 from anyturn.capture.format import Capture
 from anyturn.capture.redact import Redactor
 from anyturn.capture.timeline import timeline_of
-from anyturn.cli.captured_findings import findings_of
+from anyturn.captured_findings import findings_of
 from anyturn.replay.provider import replaying
 from anyturn.testing import Answer, ScriptedResponsesServer, call, reasoning, text
 from support.recordings import recording_relay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anyturn.conformance import CLIENTS, RULES, Severity, check_stream, clients_of
+from anyturn.conformance import CLIENTS, RULES, Severity, check_stream, client_of, clients_of
 from anyturn.conformance.rules import GROUPS
 from support.defects import DEFECTS, Defect
 from support.rule_pages import FOLDER, WITHOUT_STREAMS, index, page, streams_of
@@ -84,3 +84,20 @@ def test_a_group_means_its_clients() -> None:
 def test_nobody_else_is_a_client() -> None:
     with pytest.raises(KeyError):
         clients_of("curl")
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("codex_exec/0.169.0 (Debian 12; x86_64) unknown", "codex"),
+        ("OpenAI/Python 2.8.0", "openai-python"),
+        ("AsyncOpenAI/Python 2.8.0", "openai-python"),
+        ("OpenAI/JS 6.9.1", "openai-node"),
+        ("ai/6.0 ai-sdk/openai/3.0 runtime/node.js/22", "ai-sdk"),
+        ("curl/8.0", ""),
+        ("", ""),
+    ],
+)
+def test_clients_are_called_what_the_checker_calls_them(agent: str, name: str) -> None:
+    assert client_of({"User-Agent": agent}) == client_of({"user-agent": agent}) == name
+    assert name in {"", *CLIENTS}

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anyturn.cli.captured_findings import findings_of
+from anyturn.captured_findings import findings_of
 from anyturn.relay.server import BackendError, backend_of, relaying
 from anyturn.testing import Answer, ScriptedProvider, ScriptedResponsesServer, call, text
 from anyturn.wire import sse

@@ -11,6 +11,7 @@ from anyturn.server.absent import why_absent
         pytest.param("/v1/alpha/search", "Web search", id="search"),
         pytest.param("/alpha/search/", "Web search", id="search without v1"),
         pytest.param("/v1/chat/completions", "POST /v1/responses", id="a chat client"),
+        pytest.param("/inspector", "anyturn serve --inspector", id="the inspector"),
         pytest.param("/v1/files", "stores no files", id="files"),
     ],
 )

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from anyturn.conformance import CLIENTS
-from anyturn.server.dialect import CODEX, OTHER, Dialect, client_of, dialect_of
+from anyturn.server.dialect import CODEX, OTHER, Dialect, dialect_of
 from anyturn.wire import sse
 
 
@@ -36,20 +35,3 @@ def test_others_get_a_comment_which_no_parser_takes_for_an_event() -> None:
 def test_only_codex_sends_a_refused_key_again() -> None:
     """codex-cli.md section 8."""
     assert (CODEX.retries_401, OTHER.retries_401) == (True, False)
-
-
-@pytest.mark.parametrize(
-    ("agent", "name"),
-    [
-        ("codex_exec/0.169.0 (Debian 12; x86_64) unknown", "codex"),
-        ("OpenAI/Python 2.8.0", "openai-python"),
-        ("AsyncOpenAI/Python 2.8.0", "openai-python"),
-        ("OpenAI/JS 6.9.1", "openai-node"),
-        ("ai/6.0 ai-sdk/openai/3.0 runtime/node.js/22", "ai-sdk"),
-        ("curl/8.0", ""),
-        ("", ""),
-    ],
-)
-def test_clients_are_called_what_the_checker_calls_them(agent: str, name: str) -> None:
-    assert client_of({"User-Agent": agent}) == name
-    assert name in {"", *CLIENTS}

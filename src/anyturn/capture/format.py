@@ -19,6 +19,7 @@ JSON: TypeAlias = dict[str, Any]
 
 FORMAT = "anyturn-capture"
 VERSION = 1
+BREAKS_OFF = "the recording breaks off before the end of the turn"
 _PROBLEMS_MAX = 20
 
 # ---------------------------------------------------------------- records
@@ -316,7 +317,7 @@ def read_capture(lines: Iterable[bytes]) -> Capture:
         capture.problems[_PROBLEMS_MAX:] = [f"and {more} more lines that cannot be read"]
     _judge_head(capture)
     if capture.records and capture.end is None:
-        capture.problems.append("the recording breaks off before the end of the turn")
+        capture.problems.append(BREAKS_OFF)
     return capture
 
 

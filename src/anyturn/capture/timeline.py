@@ -105,6 +105,14 @@ def _as_events(capture: Capture) -> list[tuple[int, JSON]]:
     ]
 
 
+def tokens_per_s(capture: Capture, timeline: Timeline) -> float | None:
+    """How fast the answer came, from its first delta to its end; None where that is not known."""
+    usage, begin, end = capture.usage, timeline.first_output, timeline.ended
+    if usage is None or begin is None or end is None or end <= begin:
+        return None
+    return round(usage[1] / ((end - begin) / 1e6), 1)
+
+
 def _follow(
     timeline: Timeline, by_item: dict[str, Said | CallLife], t: int, kind: str, event: JSON
 ) -> None:

@@ -19,7 +19,7 @@ from anyturn.capture.export import FORMS
 from anyturn.capture.format import Capture, chunks_of
 from anyturn.capture.timeline import timeline_of
 from anyturn.capture_files import CaptureError, CaptureFolder, Listed, read_file
-from anyturn.cli.captured_findings import findings_of
+from anyturn.captured_findings import findings_of
 from anyturn.cli.captures_view import (
     Line,
     line_of,
@@ -31,6 +31,7 @@ from anyturn.cli.captures_view import (
 )
 from anyturn.cli.screen import error_screen, screen
 from anyturn.cli.serve import load
+from anyturn.config_places import captures_path
 
 app = typer.Typer(
     help="See what was recorded (--capture DIR): list, follow, explain, compare, export.",
@@ -55,8 +56,19 @@ WhichArgument = Annotated[
 
 
 def folder_of(stated: Path | None) -> CaptureFolder:
-    """The folder that is meant."""
-    return CaptureFolder(stated or load().capture_path or DEFAULT_FOLDER)
+    """The folder that is meant: named, configured, or where somebody recorded last."""
+    if path := stated or load().capture_path:
+        return CaptureFolder(path)
+    own = captures_path(os.environ)
+    folders = [CaptureFolder(path) for path in (DEFAULT_FOLDER, own) if path is not None]
+    return max(folders, key=_last_change)
+
+
+def _last_change(folder: CaptureFolder) -> float:
+    try:
+        return max((one.changed for one in folder.files()), default=0.0)
+    except CaptureError:
+        return 0.0
 
 
 @app.command("list")

@@ -15,7 +15,15 @@ from rich.text import Text
 from anyturn.capture.compare import Contrast
 from anyturn.capture.explain import Explanation, Verdict
 from anyturn.capture.format import Capture
-from anyturn.capture.timeline import CallLife, Said, Timeline, outputs_in, text_of, timeline_of
+from anyturn.capture.timeline import (
+    CallLife,
+    Said,
+    Timeline,
+    outputs_in,
+    text_of,
+    timeline_of,
+    tokens_per_s,
+)
 
 _COLOURS = {"completed": "green", "incomplete": "yellow", "failed": "red", "left": "yellow"}
 _REQUEST_CHARS = 300
@@ -71,18 +79,11 @@ def line_of(number: int, name: str, capture: Capture, findings: int) -> Line:
         outcome=capture.status,
         tools=[call.shown_name for call in timeline.calls],
         tokens=capture.usage,
-        tokens_per_s=_rate(capture, timeline),
+        tokens_per_s=tokens_per_s(capture, timeline),
         first_event_us=timeline.first_event,
         findings=findings,
         problems=capture.problems,
     )
-
-
-def _rate(capture: Capture, timeline: Timeline) -> float | None:
-    usage, begin, end = capture.usage, timeline.first_output, timeline.ended
-    if usage is None or begin is None or end is None or end <= begin:
-        return None
-    return round(usage[1] / ((end - begin) / 1e6), 1)
 
 
 def list_table(lines: Iterable[Line]) -> Table:

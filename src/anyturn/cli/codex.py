@@ -108,6 +108,8 @@ async def _run_codex(settings: Settings, routing: Routing, binary: Path, args: l
         writing = writing_default(args, codex_home(os.environ))
         if writing:
             error_screen().print(_MAY_WRITE, style="dim", soft_wrap=True)
+        if gateway.inspector:
+            error_screen().print(f"Inspector: {gateway.inspector}", style="dim", soft_wrap=True)
         loop = asyncio.get_running_loop()
         # Ctrl-C reaches Codex from the terminal itself, and Codex decides what it means.
         loop.add_signal_handler(signal.SIGINT, lambda: None)

@@ -17,6 +17,7 @@ from anyturn.cli import (
     codex,
     demo,
     down,
+    inspect,
     keys,
     login,
     logs,
@@ -60,6 +61,7 @@ app.command()(check.check)
 app.command()(record.record)
 app.command()(replay.replay)
 app.add_typer(captures.app, name="captures")
+app.command()(inspect.inspect)
 app.command()(login.login)
 app.command()(login.logout)
 app.add_typer(providers.app, name="providers")

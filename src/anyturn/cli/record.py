@@ -20,7 +20,7 @@ import anyturn
 from anyturn.capture.format import Capture
 from anyturn.capture.timeline import timeline_of
 from anyturn.capture_files import CaptureError, read_file
-from anyturn.cli.captured_findings import findings_of
+from anyturn.captured_findings import findings_of
 from anyturn.cli.captures import DEFAULT_FOLDER
 from anyturn.cli.captures_view import clean, outcome, seconds, tools_of
 from anyturn.cli.loop import run

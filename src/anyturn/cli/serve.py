@@ -74,6 +74,10 @@ AnyoneOption = Annotated[
 CaptureOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Record every turn in this folder.")
 ]
+InspectorOption = Annotated[
+    bool | None,
+    typer.Option(help="Record every turn, and show them in the browser. [default: no-inspector]"),
+]
 CheckOption = Annotated[
     str | None,
     typer.Option(help="Judge every turn by the checker's rules: off, warn, strict. [default: off]"),
@@ -95,6 +99,7 @@ def serve(
     api_key_env: KeyOption = None,
     strict: StrictOption = None,
     capture: CaptureOption = None,
+    inspector: InspectorOption = None,
     check: CheckOption = None,
     log_level: LogOption = None,
 ) -> None:
@@ -111,6 +116,7 @@ def serve(
         api_key_env=api_key_env,
         strict=strict,
         capture=capture,
+        inspector=inspector,
         check=check,
         log_level=log_level,
     )
@@ -229,6 +235,10 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
         rows.append(("status line", escape(settings.status_line)))
     rows += alias_rows(routing)
     out.print(facts_table(rows))
+    if gateway.inspector:
+        # In the table a narrow screen would fold it, and half a link opens nothing.
+        out.print("\nWatch the turns in the browser, with this link only:\n")
+        out.print(f"  [bold cyan]{gateway.inspector}[/]", soft_wrap=True)
     out.print("\nRun Codex on it, from another terminal:\n")
     show_codex_command(gateway.base_url, target.model, needs_key=gateway.gate.closed)
     key = "a key of anyturn keys add NAME" if gateway.gate.closed else "any key"

@@ -14,7 +14,7 @@ from anyturn.conformance.checker import StreamChecker, check_stream
 from anyturn.conformance.codex import CODEX_PROFILE, ProfileCheck
 from anyturn.conformance.reader import Recording, read_stream
 from anyturn.conformance.report import Finding, NotReady, Report, Verdict
-from anyturn.conformance.rules import CLIENTS, Fault, Rule, Severity, clients_of
+from anyturn.conformance.rules import CLIENTS, Fault, Rule, Severity, client_of, clients_of
 
 __all__ = [
     "CLIENTS",
@@ -31,6 +31,7 @@ __all__ = [
     "StreamChecker",
     "Verdict",
     "check_stream",
+    "client_of",
     "clients_of",
     "read_stream",
 ]

@@ -7,7 +7,7 @@ a report, a page and a table are made from one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -30,9 +30,23 @@ CLIENTS = {
     OPEN: "the Open Responses compliance suite",
 }
 ALL = frozenset(CLIENTS)
+# The word of its User-Agent by which each of them is known.
+_WORDS = {
+    "codex": CODEX,
+    "openai/python": PYTHON,
+    "openai/js": NODE,
+    "ai-sdk/": AI_SDK,
+}
 
 # What `--client` also takes.
 GROUPS = {"openai": (PYTHON, NODE), "all": tuple(CLIENTS)}
+
+
+def client_of(headers: Mapping[str, str]) -> str:
+    """The client (one of `CLIENTS`) that sent these headers, '' for any other."""
+    sent = {name.lower(): value for name, value in headers.items()}
+    who = f"{sent.get('originator', '')} {sent.get('user-agent', '')}".lower()
+    return next((name for word, name in _WORDS.items() if word in who), "")
 
 
 class Severity(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -27,7 +27,7 @@ from anyturn.relay.turns import (
     whole_answer,
     wire_of,
 )
-from anyturn.server.lifecycle import listen, started
+from anyturn.server.lifecycle import listening
 from anyturn.wire.address import is_local
 
 log = logging.getLogger("anyturn")
@@ -294,12 +294,6 @@ async def relaying(
     """
     async with _open_session() as http:
         relay = Relay(backend, recorder, http)
-        async with started(relay.app(), **_LONG_HEADERS) as runner:
-            try:
-                bound = await listen(runner, host, port)
-                shown = f"[{host}]" if ":" in host else host
-                yield relay, f"http://{shown}:{bound}{backend.path}"
-            finally:
-                for site in runner.sites:
-                    with suppress(RuntimeError):
-                        await site.stop()
+        async with listening(relay.app(), host, port, **_LONG_HEADERS) as bound:
+            shown = f"[{host}]" if ":" in host else host
+            yield relay, f"http://{shown}:{bound}{backend.path}"

@@ -12,6 +12,7 @@ _WANTED = {
     "realtime": "Realtime sessions are not offered here.",
     "embeddings": "Embeddings are not offered here.",
     "files": "This gateway stores no files. Send them inside the input.",
+    "inspector": "The inspector is off here: anyturn serve --inspector, or anyturn inspect DIR.",
     "images/generations": "Images are not generated here.",
 }
 

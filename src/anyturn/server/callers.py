@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from anyturn.conformance import client_of
 from anyturn.memory import Caller, Nearby
 from anyturn.server.admission import CALLER
-from anyturn.server.dialect import client_of
 
 
 def caller_of(request: web.Request, nearby: Nearby | None = None) -> Caller:

@@ -43,18 +43,3 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
     """The dialect of the client that sent these headers."""
     who = f"{headers.get('originator', '')} {headers.get('User-Agent', '')}".lower()
     return CODEX if "codex" in who else OTHER
-
-
-# The clients that the checker knows, by a word of their User-Agent.
-_CLIENTS = {
-    "codex": "codex",
-    "openai/python": "openai-python",
-    "openai/js": "openai-node",
-    "ai-sdk/": "ai-sdk",
-}
-
-
-def client_of(headers: Mapping[str, str]) -> str:
-    """The name under which the checker knows the client of these headers, '' for any other."""
-    who = f"{headers.get('originator', '')} {headers.get('User-Agent', '')}".lower()
-    return next((name for word, name in _CLIENTS.items() if word in who), "")

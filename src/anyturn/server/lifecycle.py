@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +27,7 @@ from anyturn.routing import Routing
 from anyturn.server.admission import Admission
 from anyturn.server.app import Server
 from anyturn.server.connections import Listener
+from anyturn.server.inspection import Underway, inspector_of
 from anyturn.store import Store, StoreError, open_store
 from anyturn.upstream import Limits, ProviderClient
 from anyturn.wire.address import is_local_host, origin_of
@@ -51,6 +52,8 @@ class Running(msgspec.Struct, frozen=True):
     gate: Gate
     store_works: bool = True
     """Whether the store worked at the start; without one there is nothing that could fail."""
+    inspector: str = ""
+    """The link to the inspector, where there is one. Whoever has it sees every turn."""
 
 
 @asynccontextmanager
@@ -59,24 +62,55 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Listen while the block runs; leaving it lets open streams finish within the time limit.
 
-    Port 0 takes any free one. `store` takes the place of the one that is configured. Raises
-    `CannotListen`, `KeysError` when the keys of clients cannot be read, and `CaptureError` when
-    turns cannot be recorded where the settings say.
+    Port 0 takes any free one, and the inspector is there if the settings want it. `store` takes the
+    place of the one that is configured. Raises `CannotListen`, `KeysError` when the keys of clients
+    cannot be read, and `CaptureError` when turns cannot be recorded where the settings say.
     """
-    async with (
-        assembled(settings, routing, taps=taps, store=store) as gateway,
-        started(gateway.app) as runner,
-    ):
-        try:
-            port = await listen(runner, settings.host, settings.port)
+    _refuse_to_show(settings)
+    async with assembled(settings, routing, taps=taps, store=store) as gateway:
+        inspector = inspector_of(settings, gateway.underway) if settings.inspector else None
+        if inspector is not None:
+            inspector.install(gateway.app)
+
+        async def stop() -> None:
+            if inspector is not None:
+                await inspector.close()
+            await gateway.stop()
+
+        async with listening(gateway.app, settings.host, settings.port, before_end=stop) as port:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield Running(
-                f"http://{host}:{port}/v1", port, gateway.client, gateway.gate, gateway.store_works
+                f"http://{host}:{port}/v1",
+                port,
+                gateway.client,
+                gateway.gate,
+                gateway.store_works,
+                inspector.access.link(settings.host, port) if inspector is not None else "",
             )
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    before_end: Callable[[], Awaitable[None]] | None = None,
+    **options: Any,
+) -> AsyncIterator[int]:
+    """Serve an application while the block runs, behind our own connections; yields the port.
+
+    `before_end` is called when nobody can connect any more and the open connections are still
+    there. `options` are aiohttp's, for connections. Raises `CannotListen`.
+    """
+    async with _started(app, options) as runner:
+        try:
+            yield await _listen(runner, host, port)
         finally:
             for site in runner.sites:
                 await site.stop()
-            await gateway.stop()
+            if before_end is not None:
+                await before_end()
 
 
 class Assembled(msgspec.Struct, frozen=True):
@@ -89,6 +123,7 @@ class Assembled(msgspec.Struct, frozen=True):
     """Take no more turns, and end the running ones within the time limit. To be called before
     whatever carries the answers is closed."""
     store_works: bool
+    underway: Underway
 
 
 @asynccontextmanager
@@ -101,6 +136,7 @@ async def assembled(
     """
     gate = _gate(settings)
     _refuse_everyone(settings, gate)
+    underway = Underway()
     limits = Limits(
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
@@ -110,8 +146,8 @@ async def assembled(
     )
     with recording(settings) as recorders:
         async with _opened(settings, store) as (kept, works), ProviderClient(limits) as client:
-            all_taps = [*taps, *recorders]
-            yield _assemble(settings, routing, gate, client, kept, works, all_taps)
+            all_taps = [*taps, *recorders, *([underway] if settings.inspector else [])]
+            yield _assemble(settings, routing, gate, client, kept, works, all_taps, underway)
 
 
 def _assemble(
@@ -122,6 +158,7 @@ def _assemble(
     store: Store | None,
     works: bool,
     taps: Iterable[Tap],
+    underway: Underway,
 ) -> Assembled:
     catalogue = Catalogue(routing, client)
     status_lines = _status_lines(settings, catalogue)
@@ -158,7 +195,7 @@ def _assemble(
         if status_lines is not None:
             status_lines.close()
 
-    return Assembled(app, client, gate, stop, works)
+    return Assembled(app, client, gate, stop, works, underway)
 
 
 def _status_lines(settings: Settings, catalogue: Catalogue) -> StatusLines | None:
@@ -225,12 +262,21 @@ def _refuse_everyone(settings: Settings, gate: Gate) -> None:
     log.warning("No key is needed: %s, as allow_anyone says.", reached)
 
 
-@asynccontextmanager
-async def started(app: web.Application, **options: Any) -> AsyncIterator[web.BaseRunner]:
-    """Run the application behind our own connections; leaving it closes them.
+def _refuse_to_show(settings: Settings) -> None:
+    """What was recorded is for this machine only: it holds everything that a model was shown."""
+    if settings.inspector and not is_local_host(settings.host):
+        raise CannotListen(
+            "The inspector shows everything that was recorded, and others may reach "
+            f"{settings.host}. Listen on 127.0.0.1, or leave the inspector off and look at the "
+            "folder with: anyturn inspect DIR."
+        )
 
-    `options` are aiohttp's, for its connections.
-    """
+
+@asynccontextmanager
+async def _started(
+    app: web.Application, options: Mapping[str, Any]
+) -> AsyncIterator[web.BaseRunner]:
+    """Run the application behind our own connections; leaving it closes them."""
     application = web.AppRunner(app)
     await application.setup()
     assert application.server is not None
@@ -244,8 +290,7 @@ async def started(app: web.Application, **options: Any) -> AsyncIterator[web.Bas
         await application.cleanup()
 
 
-async def listen(runner: web.BaseRunner, host: str, port: int) -> int:
-    """Listen at this address, port 0 for any free one: the port. Raises `CannotListen`."""
+async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
     try:
         await site.start()

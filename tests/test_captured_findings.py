@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from anyturn.capture import format as f
-from anyturn.cli.captured_findings import findings_of
+from anyturn.captured_findings import findings_of
 from anyturn.testing import Answer, call, text
 from support.recorded import record
 

@@ -1,13 +1,12 @@
-"""What the checker finds in a recorded turn, for `anyturn captures`."""
+"""What the checker finds in a recorded turn, for whoever shows it."""
 
 from __future__ import annotations
 
 from multidict import CIMultiDict
 
 from anyturn.capture.format import Capture, Finding
-from anyturn.conformance import CLIENTS, Severity, check_stream
+from anyturn.conformance import CLIENTS, Severity, check_stream, client_of
 from anyturn.conformance import Finding as Found
-from anyturn.server.dialect import client_of
 
 
 def findings_of(capture: Capture) -> list[Finding]:
