@@ -202,9 +202,9 @@ class Recording(Scenario, frozen=True, kw_only=True):
         return [row]
 
     def _measure(self, subject: Subject, script: Script, values: list[float]) -> int:
-        # The recorder writes up to a quarter of a second later.
+        # The recorder writes up to half a second later, and that has to be counted too.
         cost, sample = subject.run(
-            script, connections=self.connections, turns=self.turns, settle_s=0.6
+            script, connections=self.connections, turns=self.turns, settle_s=1.5
         )
         values.append(microseconds_each(subject, cost, sample.events))
         return sample.events

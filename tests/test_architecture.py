@@ -49,8 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "captured_findings": {"capture", "conformance"},
     # It shows a folder: with a gateway and without one.
     "inspector": {"own_faults", "wire", "capture", "capture_files", "captured_findings"},
+    "turn_recording": {"capture", "capture_files"},
     "recorder": {
-        *("errors", "own_faults", "wire", "capture", "capture_files"),
+        *("errors", "own_faults", "wire", "capture", "capture_files", "turn_recording"),
         *("config", "routing", "gateway"),
     },
     "background": {*_CORE, "own_faults", "store", "memory", "gateway"},
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("background", "codex", "recorder", "guard", "hooks"),
         *("conformance", "capture_files", "inspector"),
     },
-    "relay": {"wire", "capture", "recorder", "server"},
+    "relay": {"wire", "capture", "recorder", "turn_recording", "server"},
     "replay": {"errors", "wire", "capture", "capture_files"},
     # Lives in other people's programs: it brings no gateway along either.
     "openai_sdk": {"errors", "wire", "translate"},
@@ -99,6 +100,8 @@ TESTED_ELSEWHERE = {
     "config_profiles.py": "test_config.py",
     "config_models.py": "test_config.py",
     "config_places.py": "test_config.py",
+    # What the recorder writes: seen in its files.
+    "turn_recording.py": "test_recorder.py",
     "config_hooks.py": "test_config.py",
     "__main__.py": "cli/test_main.py",
     "wire/token_counts.py": "wire/test_responses.py",

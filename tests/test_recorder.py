@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import anyturn.recorder as recorder_module
+from anyturn import turn_recording
 from anyturn.capture import format as f
 from anyturn.capture_files import CaptureError, CaptureFolder, TurnFile, read_file
 from anyturn.config import Settings
-from anyturn.recorder import Recorder, client_of, recording
+from anyturn.recorder import Recorder, recording
 from anyturn.testing import Answer, Dropped, Raw, Refusal, call, openai_error, text
+from anyturn.turn_recording import client_of
+from anyturn.wire import responses as r
 from support.gateway_turns import Sink, ask, run
 from support.recorded import KEY, REQUEST, record
 
@@ -35,7 +39,7 @@ async def recorded(folder: Path, *script: Any, **options: Any) -> f.Capture:
 
 def everything(folder: Path) -> bytes:
     """All that stands in a folder, unpacked."""
-    return b"".join(f.encode_record(r) for capture in captures(folder) for r in capture.records)
+    return b"".join(f.encode_record(one) for capture in captures(folder) for one in capture.records)
 
 
 # ---------------------------------------------------------------- what is in a file
@@ -113,6 +117,41 @@ async def test_a_turn_that_asks_no_provider_is_recorded_too(tmp_path: Path) -> N
 )
 async def test_what_the_provider_sent_stays_byte_for_byte(tmp_path: Path, body: bytes) -> None:
     assert (await recorded(tmp_path / "c", Raw(body))).stream == body
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+async def test_however_a_stream_is_cut_its_bytes_and_events_are_kept(tmp_path, size: int) -> None:
+    words = "".join(f" w\u00fc{n}" for n in range(60))
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"content": f" w\u00fc{n}"}, "finish_reason": None}]}
+        for n in range(60)
+    ]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    data = b"".join(b"data: %b\n\n" % msgspec.json.encode(one) for one in chunks)
+    data += b"data: [DONE]\n\n"
+    recorder, sink = Recorder(CaptureFolder(tmp_path / "c")), Sink()
+    cut = Cut(recorder, size)
+    await run(Raw(data), sink=sink, taps=[cut])
+    recorder.close()
+    (capture,) = captures(tmp_path / "c")
+    assert capture.problems == []
+    assert capture.stream == data
+    sent = [msgspec.json.decode(r.encode_json(e)) for burst in sink.bursts for e in burst]
+    assert capture.events == sent
+    assert "".join(e["delta"] for e in capture.events if "delta" in e) == words
+
+
+class Cut:
+    """Hands the provider's bytes on in pieces of this size."""
+
+    def __init__(self, recorder: Recorder, size: int) -> None:
+        self._size = size
+        self._recorder = recorder
+        self.request, self.events, self.ended = recorder.request, recorder.events, recorder.ended
+
+    def provider_bytes(self, turn: Any, block: bytes) -> None:
+        for start in range(0, len(block), self._size):
+            self._recorder.provider_bytes(turn, block[start : start + self._size])
 
 
 # ---------------------------------------------------------------- secrets (A2)
@@ -211,7 +250,7 @@ async def test_a_fault_of_the_recorder_fails_no_turn(tmp_path, monkeypatch, capl
     def broken(*_: object) -> None:
         raise RuntimeError(KEY)
 
-    monkeypatch.setattr(recorder_module.Streams, "events", broken)
+    monkeypatch.setattr(turn_recording.Streams, "events", broken)
     recorder = Recorder(CaptureFolder(tmp_path / "c"))
     sink = Sink()
     await run(Answer(text("Hi")), sink=sink, taps=[recorder])
@@ -242,7 +281,7 @@ async def test_what_a_process_that_dies_has_written_is_readable(tmp_path: Path) 
 
 
 async def test_a_turn_that_is_too_large_says_what_is_missing(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(recorder_module, "MAX_TURN_BYTES", 3000)
+    monkeypatch.setattr(turn_recording, "MAX_TURN_BYTES", 3000)
     capture = await recorded(tmp_path / "c", Answer(text("word " * 500)))
     assert "larger than 3,000 bytes" in capture.lost[0].why
     assert capture.status == "completed"
@@ -275,6 +314,14 @@ async def test_old_recordings_are_deleted_while_new_ones_come(tmp_path, monkeypa
     recorder.close()
     assert len(captures(tmp_path / "c")) == 2
     assert recorder.written == 4
+
+
+async def test_a_gateway_of_few_turns_deletes_old_recordings_too(tmp_path: Path) -> None:
+    await recorded(tmp_path / "c", Answer(text("Hi")))
+    for number in range(5):
+        (tmp_path / "c" / f"2020010{number}-000000-000-x.ndjson").write_text("")
+    await recorded(tmp_path / "c", Answer(text("Hi")), max_turns=3)
+    assert len(captures(tmp_path / "c")) == 3
 
 
 async def test_findings_stand_in_the_file(tmp_path: Path) -> None:
@@ -331,5 +378,5 @@ def test_the_log_is_not_flooded(tmp_path: Path, caplog) -> None:
         recorder._say(1, "x")
     recorder.close()
     assert recorder.lost == 50
-    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+    assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
     assert ask()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.ndjson(?:\.zst)?")
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
+class _Threads(threading.local):
+    """A compressor for each thread: one for each open file would cost more than a stream does."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+_threads = _Threads()
+
+
+def _compress(data: bytes) -> bytes:
+    return _threads.compressor.compress(data)
+
+
 class CaptureError(Exception):
     """A capture or a folder cannot be used. `str()` says why and what to do."""
 
@@ -56,8 +71,7 @@ class TurnFile:
         """Write what was taken, as a frame of its own. Raises `OSError`."""
         if not self._lines:
             return
-        # A compressor for each open file would cost more memory than a stream does.
-        data = zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join(self._lines))
+        data = _compress(b"".join(self._lines))
         self._lines = []
         rest = memoryview(data)
         while rest:

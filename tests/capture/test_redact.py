@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyturn.capture.redact import MASK, OWN_SEAL, Redactor, RunningText, Streams
+from anyturn.capture.redact import MASK, OWN_SEAL, Redactor, RunningText
+from anyturn.capture.streams import Streams
 from anyturn.translate.envelope import REASONING, seal
 from anyturn.wire import responses as r
 
@@ -172,6 +173,127 @@ plain = st.recursive(
 @given(plain)
 def test_what_holds_no_secret_stays_as_it_is(document: Any) -> None:
     assert msgspec.json.encode(Redactor().value(document)) == msgspec.json.encode(document)
+
+
+FRAGMENTS = (
+    *(
+        "sk",
+        "csk",
+        "gsk",
+        "pk",
+        "rk",
+        "xai",
+        "nvapi",
+        "pplx",
+        "hf",
+        "r8",
+        "fw",
+        "tgp",
+        "ghp",
+        "gho",
+    ),
+    *(
+        "ghs",
+        "glpat",
+        "github_pat",
+        "any_",
+        "AIza",
+        "AKIA",
+        "ASIA",
+        "xoxb-",
+        "eyJ",
+        "Bearer",
+        "bearer",
+    ),
+    *(
+        "https",
+        "://",
+        ":",
+        "@",
+        "user",
+        "proxy-",
+        "authorization",
+        "Authorization",
+        "x-api-key",
+        "api",
+    ),
+    *(
+        "access",
+        "refresh",
+        "id",
+        "auth",
+        "session",
+        "token",
+        "cookie",
+        "cookies",
+        "client",
+        "secret",
+    ),
+    *("private", "key", "KEY", "\u212aey", "TOKEN", "SECRET", "PASSWORD", "password", "passwd"),
+    *(
+        "set-cookie",
+        "chatgpt",
+        "account",
+        "safety",
+        "identifier",
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ),
+    *(
+        "-",
+        "_",
+        "=",
+        " ",
+        "\t",
+        "\n",
+        '"',
+        "'",
+        "\\",
+        "\\n",
+        ".",
+        "/",
+        "a",
+        "7",
+        "A1b2C3d4E5f6G7h8",
+    ),
+    *("correct-ho", "correct-horse-battery"),
+)
+
+
+@settings(max_examples=2000)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join))
+def test_what_is_not_suspicious_holds_nothing(text: str) -> None:
+    redactor = Redactor(["correct-horse-battery"])
+    found = [form.pattern for form in redactor._forms if form.search(text)]
+    assert not found or redactor.is_suspicious(text)
+
+
+def test_every_form_can_be_found_by_that_test() -> None:
+    """What the fragments are put together to, once for each form."""
+    redactor = Redactor(["correct-horse-battery"])
+    texts = [
+        *("sk_A1b2C3d4E5f6G7h8", "sk-A1b2C3d4E5f6G7h8", "any_A1b2C3d4E5f6G7h8"),
+        *("AKIAA1b2C3d4E5f6G7h8", "xoxb-A1b2C3d4E5f6G7h8", "Bearer A1b2C3d4E5f6G7h8"),
+        *("eyJA1b2C3d4E5f6G7h8.A1b2C3d4E5f6G7h8", "https://user:a@", '"api_key":"a'),
+        *("authorization: a", "API_KEY=A1b2C3d4E5f6G7h8", "correct-horse-battery"),
+        *("correct-horse-battery7", "-----BEGIN RSA PRIVATE KEY-----a", "api_\u212aey"),
+    ]
+    for form in redactor._forms:
+        assert any(form.search(text) for text in texts), form.pattern
+
+
+@given(documents, planted)
+def test_a_body_is_redacted_as_data_is_also_when_it_comes_again(document: Any, secret: str) -> None:
+    body = {"input": [document, plant([document], secret)], "user": "ann", "tools": [document]}
+    redactor, text = Redactor(), msgspec.json.encode(body)
+    expected = redactor.value(msgspec.json.decode(text))
+    for _ in range(2):
+        assert msgspec.json.decode(redactor.json(text)) == expected
+
+
+def test_a_text_that_looks_like_an_object_does_not_excuse_the_object() -> None:
+    redactor, inner = Redactor(), '{"user":"ann"}'
+    assert redactor.text(inner) == inner
+    assert b"ann" not in redactor.json(b'{"input":[{"user":"ann"}]}')
 
 
 # ---------------------------------------------------------------- in pieces

@@ -58,7 +58,11 @@ def written(folder: Path, data: bytes) -> Path:
         (b"".join(LINES[:-1]), "breaks off", 9),
         (b"".join(LINES)[:-200], "cannot be read", 0),
         (HEAD + b'{"kind":"new","x":1}\n' + b"".join(LINES[1:]), "unknown", 9),
-        (HEAD.replace(b'"version":1', b'"version":99') + b"".join(LINES[1:]), "version 99", 9),
+        (
+            HEAD.replace(b'"version":%d' % f.VERSION, b'"version":99') + b"".join(LINES[1:]),
+            "version 99",
+            9,
+        ),
         (HEAD + b"[" * 100_000 + b"\n" + b"".join(LINES[1:]), "cannot be read", 9),
         (DAMAGED, "damaged", 9),
     ],

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from anyturn.recorder import Ending
 from anyturn.relay.reading import TurnReader, kept_headers
 from anyturn.relay.turns import LEFT, broken_answer, whole_answer
+from anyturn.turn_recording import Ending
 from anyturn.wire import sse
 
 JSON = dict[str, Any]

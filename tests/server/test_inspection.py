@@ -50,6 +50,15 @@ async def turn(base_url: str, **more: Any) -> list[dict[str, Any]]:
         return [event async for event in client.stream({**ASK, **more})]
 
 
+async def recorded(visitor: Visitor) -> dict[str, Any]:
+    """The row of the only turn, once its recording is whole."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            for row in await visitor.rows():
+                if row["status"] != "live":
+                    return row
+
+
 async def test_a_call_is_watched_from_its_first_delta_to_its_output(inspecting: Open) -> None:
     arguments = {"words": "a b c d e f g h i j"}
     held = Answer(call("run", arguments), fragment=4, hold_after=4)
@@ -89,9 +98,7 @@ async def test_a_call_is_watched_from_its_first_delta_to_its_output(inspecting: 
 async def test_every_event_is_linked_to_chunks_that_came_before_it(inspecting: Open) -> None:
     gateway, _, visitor = await inspecting(Answer(text("Hello there."), fragment=3))
     await turn(gateway.base_url)
-    (row,) = await visitor.rows()
-    while row["status"] == "live":
-        (row,) = await visitor.rows()
+    row = await recorded(visitor)
     shown = await visitor.turn(row["name"])
     deltas = [
         "".join(chunk["data"] for chunk in shown["chunks"][begin:end])
@@ -106,9 +113,7 @@ async def test_a_failing_turn_says_why(inspecting: Open) -> None:
     gateway, _, visitor = await inspecting(Refusal(400, {"error": {"message": "No such model."}}))
     with pytest.raises(Exception, match="No such model"):
         await turn(gateway.base_url)
-    (row,) = await visitor.rows()
-    while row["status"] == "live":
-        (row,) = await visitor.rows()
+    row = await recorded(visitor)
     assert row["status"] == "failed" and "No such model" in row["error"]
     shown = await visitor.turn(row["name"])
     assert "No such model" in shown["explanation"]["verdicts"][-1]["what"]

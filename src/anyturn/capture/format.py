@@ -9,17 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Any, TypeAlias, TypeVar
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from anyturn.capture.runs import JSON, ChunkRun, DeltaRun
 from anyturn.wire import sse
 
-JSON: TypeAlias = dict[str, Any]
-
 FORMAT = "anyturn-capture"
-VERSION = 1
+# 1 had no runs.
+VERSION = 2
 BREAKS_OFF = "the recording breaks off before the end of the turn"
+# What the runs of one capture may unfold to: twice what is recorded of a turn (A1).
+UNFOLDED_MAX = 256 * 1024 * 1024
 _PROBLEMS_MAX = 20
 
 # ---------------------------------------------------------------- records
@@ -155,7 +159,7 @@ Record: TypeAlias = (
 )
 
 encode_json = msgspec.json.Encoder().encode
-_decode_record = msgspec.json.Decoder(Record).decode
+_decode_line = msgspec.json.Decoder(Record | ChunkRun | DeltaRun).decode
 
 
 def encode_record(record: Record) -> bytes:
@@ -302,16 +306,20 @@ class _Kind(msgspec.Struct):
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _KINDS = {
     *("head", "request", "provider_request", "provider", "events"),
-    *("adaptations", "findings", "lost", "end"),
+    *("chunks", "deltas", "adaptations", "findings", "lost", "end"),
 }
 
 
 def read_capture(lines: Iterable[bytes]) -> Capture:
-    """Read the lines of a capture. Never raises: what is wrong stands in `problems`."""
+    """Read the lines of a capture. Never raises: what is wrong stands in `problems`.
+
+    Runs become the records that they stand for.
+    """
     capture = Capture(records=[], problems=[])
+    room = UNFOLDED_MAX
     for number, line in enumerate(lines, 1):
         if line.strip():
-            _read_line(capture, number, line)
+            room -= _read_line(capture, number, line, room)
     if len(capture.problems) > _PROBLEMS_MAX:
         more = len(capture.problems) - _PROBLEMS_MAX
         capture.problems[_PROBLEMS_MAX:] = [f"and {more} more lines that cannot be read"]
@@ -321,9 +329,17 @@ def read_capture(lines: Iterable[bytes]) -> Capture:
     return capture
 
 
-def _read_line(capture: Capture, number: int, line: bytes) -> None:
+def _read_line(capture: Capture, number: int, line: bytes, room: int) -> int:
+    """Read a line into the capture; how many bytes it unfolded to, `room` at the most."""
     try:
-        capture.records.append(_decode_record(line))
+        record = _decode_line(line)
+        if not isinstance(record, ChunkRun | DeltaRun):
+            capture.records.append(record)
+            return 0
+        if record.size > room:
+            raise ValueError(f"its runs unfold to more than {UNFOLDED_MAX:,} bytes")
+        capture.records += _unfolded(record)
+        return record.size
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
         try:
             kind = _decode_kind(line).kind
@@ -333,6 +349,25 @@ def _read_line(capture: Capture, number: int, line: bytes) -> None:
             capture.problems.append(f"line {number}: records of the kind {kind[:40]!r} are unknown")
         else:
             capture.problems.append(f"line {number} cannot be read: {str(error)[:120]}")
+        return 0
+
+
+def _unfolded(run: ChunkRun | DeltaRun) -> list[Record]:
+    """The records that a run stands for. Raises `ValueError`."""
+    if isinstance(run, DeltaRun):
+        rows = [(t, list(row)) for t, row in groupby(run.events(), itemgetter(0))]
+        events = [[event for _, event in row] for _, row in rows]
+        return [Events(t=[t for t, _ in rows], events=events)]
+    blocks = run.blocks()
+    try:
+        return [ProviderBytes(t=run.t, text=[data.decode() for _, data in blocks])]
+    except UnicodeDecodeError:
+        # A block may end in the middle of a character.
+        return [
+            ProviderBytes(t=[t], base64=base64.b64encode(data).decode())
+            for t, data in blocks
+            if data
+        ]
 
 
 def _judge_head(capture: Capture) -> None:

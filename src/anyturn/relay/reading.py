@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from anyturn.capture.redact import KEPT_HEADERS, MASK
-from anyturn.recorder import Begun, Ending
 from anyturn.relay.decoding import Decoder
+from anyturn.turn_recording import Begun, Ending
 from anyturn.wire import sse
 
 JSON: TypeAlias = dict[str, Any]

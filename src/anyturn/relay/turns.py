@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from anyturn.capture.redact import KEPT_HEADERS, MASK, is_secret_name
-from anyturn.recorder import Begun, Ending, Recorder
+from anyturn.recorder import Recorder
 from anyturn.relay.reading import TERMINAL, TurnReader, kept_headers
+from anyturn.turn_recording import Begun, Ending
 
 CREATE = "response.create"
 _PATHS = {"/responses": "responses", "/chat/completions": "chat"}
@@ -78,7 +79,7 @@ class RelayedTurn:
 
     def received(self, block: bytes) -> None:
         """Take the next block of the answer."""
-        self._recorder.put(self.id, "bytes", block, len(block))
+        self._recorder.put_block(self.id, block)
 
     def ended(self, ending: Ending) -> None:
         """Say how it ended, once; without a status the answer itself tells it."""
