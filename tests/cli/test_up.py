@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -238,6 +239,22 @@ async def test_what_the_environment_says_goes_along(start, gateways, tmp_path):
     assert state.base_url.startswith("http://localhost:")
     assert state.flags["capture"] == str(tmp_path / "workspace" / "turns")
     assert allowed == origin
+
+
+async def test_the_link_to_the_inspector_is_shown_once_and_written_nowhere(
+    start, gateways, tmp_path
+):
+    async with ScriptedProvider([], api_key=KEY) as provider:
+        asked = [*flags(provider), "--inspector", "--capture", str(tmp_path / "captures")]
+        up = await ran(start, "up", *asked)
+        (folder,) = folders(gateways)
+        address, token = re.search(r"(http://\S+/inspector)\?token=(\S+)", up.stdout).groups()
+        async with aiohttp.ClientSession() as http:
+            opened = await http.get(f"{address}?token={token}", allow_redirects=False)
+        again = await ran(start, "up", *asked[2:], "--port", str(folder.port))
+    assert (up.code, opened.status) == (0, 303)
+    assert "Anyturn" in again.stdout and token not in again.stdout
+    assert all(token not in file.read_text() for file in folder.path.iterdir())
 
 
 async def test_where_clients_need_a_key_that_is_said(start, gateways):

@@ -27,10 +27,10 @@ def test_it_says_that_it_listens_that_it_stops_and_that_it_is_gone(
     assert not os.get_inheritable(ready) and not os.get_inheritable(lock)
     if not waits:
         os.close(starter)
-    gateway.listening(state)
+    gateway.listening(state, "http://127.0.0.1:1/inspector?token=x")
     assert folder.look() == (Phase.RUNNING, state)
     if waits:
-        assert os.read(starter, 9) == b"1"
+        assert os.read(starter, 99) == b"http://127.0.0.1:1/inspector?token=x\n"
         assert os.read(starter, 9) == b""
         os.close(starter)
     gateway.stopping()

@@ -170,7 +170,7 @@ async def _serve_unseen(
         log.info("Anyturn %s listens at %s", anyturn.__version__, gateway.base_url)
         # First, so that whoever starts it sees the warning.
         await _warn_if_unreachable(gateway, routing)
-        background.listening(_state(gateway, settings, routing, flags))
+        background.listening(_state(gateway, settings, routing, flags), gateway.inspector)
         await stop.wait()
         background.stopping()
         log.info("Stopping; open streams have %g s.", settings.shutdown_timeout_s)
@@ -236,9 +236,7 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
     rows += alias_rows(routing)
     out.print(facts_table(rows))
     if gateway.inspector:
-        # In the table a narrow screen would fold it, and half a link opens nothing.
-        out.print("\nWatch the turns in the browser, with this link only:\n")
-        out.print(f"  [bold cyan]{gateway.inspector}[/]", soft_wrap=True)
+        show_inspector(gateway.inspector)
     out.print("\nRun Codex on it, from another terminal:\n")
     show_codex_command(gateway.base_url, target.model, needs_key=gateway.gate.closed)
     key = "a key of anyturn keys add NAME" if gateway.gate.closed else "any key"
@@ -246,6 +244,12 @@ def _greet(gateway: Running, settings: Settings, routing: Routing) -> None:
         f"\nOther clients: [cyan]base_url={gateway.base_url}[/], {key}. Ctrl-C stops.\n",
         soft_wrap=True,
     )
+
+
+def show_inspector(link: str) -> None:
+    """Show the link, which nothing else holds. In a table a narrow screen would break it."""
+    screen().print("\nWatch the turns in the browser, with this link only:\n")
+    screen().print(f"  [bold cyan]{link}[/]", soft_wrap=True)
 
 
 def show_codex_command(base_url: str, model: str, *, needs_key: bool) -> None:

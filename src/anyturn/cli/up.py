@@ -13,7 +13,13 @@ from rich.markup import escape
 from anyturn.cli.down import end
 from anyturn.cli.gateways import ALIVE, root, the_one
 from anyturn.cli.screen import error_screen, facts_table, from_home, screen, target_rows
-from anyturn.cli.serve import alias_rows, given, show_codex_command, takes_flags_of_serve
+from anyturn.cli.serve import (
+    alias_rows,
+    given,
+    show_codex_command,
+    show_inspector,
+    takes_flags_of_serve,
+)
 from anyturn.config import Settings, load_settings
 from anyturn.daemon.folder import DaemonError, Flags, Folder, Phase, State, arguments_of, shown
 from anyturn.daemon.process import Started, start
@@ -94,6 +100,8 @@ def _bring_up(
         rows.append(("log", escape(from_home(str(folder.log)))))
         out.print()
         out.print(facts_table(rows))
+    if started.inspector and not url:
+        show_inspector(started.inspector)
     if not url:
         _say_how_to_use_it(folder, state)
     for line in started.said:

@@ -31,13 +31,17 @@ class Detached:
         """Return the handler that writes the log and takes care of its size."""
         return BackgroundLog(self._folder.log)
 
-    def listening(self, state: State) -> None:
-        """Say that it listens, to everybody and to whoever started it. Raises `DaemonError`."""
+    def listening(self, state: State, inspector: str = "") -> None:
+        """Say that it listens, to everybody and to whoever started it. Raises `DaemonError`.
+
+        `inspector` is the link to the inspector, for whoever started it only: it is not written
+        anywhere.
+        """
         self._state = state
         self._folder.write(state)
         # Whoever started it may not have waited.
         with suppress(BrokenPipeError):
-            os.write(self._ready, b"1")
+            os.write(self._ready, f"{inspector}\n".encode())
         os.close(self._ready)
 
     def stopping(self) -> None:

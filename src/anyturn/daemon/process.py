@@ -23,6 +23,8 @@ FAREWELL_S = 15.0
 # Nobody tells when a lock of another process is free.
 _ASK_EVERY_S = 0.05
 _SHOWN_LINES = 15
+# A pipe takes that much at once.
+_MAX_SAID = 512
 
 
 class Started(NamedTuple):
@@ -34,6 +36,8 @@ class Started(NamedTuple):
     replaced: bool = False
     """Whether one was before it that had ended without being asked."""
     said: tuple[str, ...] = ()
+    inspector: str = ""
+    """The link to its inspector, which it tells once, where it has one."""
 
 
 def start(folder: Folder, flags: Flags, cwd: str, environ: Mapping[str, str]) -> Started:
@@ -53,11 +57,11 @@ def start(folder: Folder, flags: Flags, cwd: str, environ: Mapping[str, str]) ->
     finally:
         # From here on the gateway alone has the lock.
         os.close(lock)
-    _wait_for(process, ready, folder, mark)
+    inspector = _wait_for(process, ready, folder, mark)
     state = folder.look().state
     if state is None:
         raise DaemonError(_with_log(folder, mark, "The gateway ended soon after it listened"))
-    return Started(state, new=True, replaced=replaced, said=_warnings(mark))
+    return Started(state, True, replaced, _warnings(mark), inspector)
 
 
 def _lock_or_state(folder: Folder) -> int | State:
@@ -104,12 +108,12 @@ def _spawn(
     return process, ready
 
 
-def _wait_for(process: subprocess.Popen[bytes], ready: int, folder: Folder, mark: LogMark) -> None:
-    """Return when it listens. The pipe ends without a word when the process does."""
+def _wait_for(process: subprocess.Popen[bytes], ready: int, folder: Folder, mark: LogMark) -> str:
+    """Return what it says when it listens. The pipe ends without a word when the process does."""
     try:
         told_something = select.select([ready], [], [], START_LIMIT_S)[0]
-        if told_something and os.read(ready, 1):
-            return
+        if told_something and (said := os.read(ready, _MAX_SAID)):
+            return said.decode().strip()
         if not told_something:
             process.kill()
             process.wait()
