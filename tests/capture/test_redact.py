@@ -438,6 +438,21 @@ def test_a_key_in_an_item_of_a_responses_stream_is_not_written(
     assert said[1].endswith(" one.")
 
 
+@given(planted, st.lists(st.integers(0, 60), max_size=9), st.lists(st.integers(1, 4), min_size=1))
+def test_a_key_that_begins_an_item_is_known_whatever_the_item_before_ends_with(
+    secret: str, cuts: list[int], sizes: list[int]
+) -> None:
+    frames = responses_stream([["One item ends wit", "h"], split(f"{secret}.", cuts)], [])
+    streams, out = Streams(Redactor()), []
+    while frames:
+        size = sizes[len(frames) % len(sizes)]
+        batch, frames = frames[:size], frames[size:]
+        out += streams.frames(batch)
+    events = [msgspec.json.decode(one.removeprefix("data: ")) for one in out]
+    said = "".join(e.get("delta", "") for e in events if e["output_index"] == 1)
+    assert secret[-6:] not in said
+
+
 def test_a_key_in_escapes_of_json_is_not_written() -> None:
     secret = SECRETS["groq"]
     escaped = "".join(f"\\u{ord(c):04x}" for c in secret)

@@ -28,7 +28,8 @@ _PIECE = re.compile(r'"([a-z_]+)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
 _PIECE_BEGINS = re.compile(r'"([a-z_]+)"\s*:\s*"$')
 _SECOND = re.compile(r'"index"\s*:\s*[1-9]')
 # Which item of a Responses stream an event is of, and whether it is the item's last one.
-_PLACE = re.compile(r'("response\.output_item\.done")|"output_index"\s*:\s*([0-9]+)')
+_PLACE = re.compile(r'("response\.output_item\.done")|"output_index"\s*:\s*([0-9]{1,9})')
+_BEGINS = "response.output_item.added"
 _WATCHED = 64
 # A key may be written in JSON's own escapes.
 _ESCAPED = "\\u00"
@@ -68,6 +69,28 @@ class _Delta(msgspec.Struct):
     item_id: str = ""
 
 
+class _Order(msgspec.Struct, frozen=True):
+    """The items of a Responses stream so far: the last one, whether it goes on, and all of them."""
+
+    last: int = 0
+    is_open: bool = False
+    known: frozenset[int] = frozenset()
+
+    def with_more(self, said: str) -> _Order | None:
+        """The order after these messages; None when an item begins before another one is done."""
+        last, is_open, is_done, known = self.last, self.is_open, False, set(self.known)
+        for done, place in _PLACE.findall(said):
+            if done:
+                is_done = True
+                continue
+            item = int(place)
+            if item != last and (is_open or item in known):
+                return None
+            known.add(item)
+            last, is_open, is_done = item, not is_done, False
+        return _Order(last, is_open, frozenset(known))
+
+
 _decode_delta = msgspec.json.Decoder(_Delta).decode
 
 
@@ -82,10 +105,7 @@ class Streams:
         self._envelope = Envelope()
         self._relayed = Envelope()
         self._words_of: dict[tuple[bytes, bytes], str] = {}
-        self._place = ""
-        self._places: set[str] = set()
-        self._is_open = False
-        """The item of a Responses stream that came last, all until now, and whether it goes on."""
+        self._order = _Order()
         self._told: r.Response | None = None
         """The last response in which there was nothing."""
         self._clean: list[bytes] = []
@@ -374,10 +394,17 @@ class Streams:
     def _watch_frames(self, said: str, named: str, suspicious: bool) -> None:
         """Look at each text that comes in pieces, put together."""
         # Calls may take turns: their pieces are told apart from here on.
-        self._careful = _SECOND.search(said) is not None or self._take_turns(said)
-        pieces: dict[str, list[str]] = {}
+        order = self._order.with_more(said)
+        if order is None or _SECOND.search(said):
+            self._careful = True
+            return
+        pieces: dict[str, list[str]] = {name: [] for name in self._tails}
         for name, piece in _PIECE.findall(named):
             pieces.setdefault(name, []).append(piece)
+            if piece == _BEGINS:
+                # Its words have nothing to do with those of the item before it.
+                for earlier in pieces.values():
+                    earlier.append("\0")
         tails: dict[str, str] = {}
         for name, found in pieces.items():
             # Where nothing is suspicious inside, only what meets can be.
@@ -387,19 +414,7 @@ class Streams:
             self._careful = True
             return
         self._tails |= {name: text[-_WATCHED:] for name, text in tails.items()}
-
-    def _take_turns(self, said: str) -> bool:
-        """Whether an item of a Responses stream begins before another one is done."""
-        is_last = False
-        for done, place in _PLACE.findall(said):
-            if done:
-                is_last = True
-                continue
-            if place != self._place and (self._is_open or place in self._places):
-                return True
-            self._places.add(place)
-            self._place, self._is_open, is_last = place, not is_last, False
-        return False
+        self._order = order
 
     def _frame(self, text: str) -> str:
         if text.lstrip()[:1] in ("{", "["):
@@ -448,9 +463,14 @@ class Streams:
     def _piece(self, path: tuple[Any, ...], key: str, piece: str) -> str:
         running = self._running.get(path)
         if running is None:
-            running = RunningText(self._redactor, self._tails.get(key, ""))
+            said = self._tails.get(key, "") if self._goes_on(path) else ""
+            running = RunningText(self._redactor, said)
             self._running[path] = running
         return running.feed(piece)
+
+    def _goes_on(self, path: tuple[Any, ...]) -> bool:
+        """Whether this is the item, or the call, that came last when all came one after another."""
+        return all(one == self._order.last for one in path if isinstance(one, int))
 
     def _watch(self, key: str, text: str) -> None:
         joined = self._tails.get(key, "") + text
