@@ -47,8 +47,8 @@ log = logging.getLogger("anyturn")
 # that then keeps the connection open must not keep the client waiting.
 _AFTER_FINISH_S = 2.0
 _TOLD_MAX = 1000
-# It drops a message with a refusal part (rule codex.refusal-part).
-_CODEX = "codex"
+# They show nothing of a refusal part (rule codex.refusal-part).
+_WITHOUT_REFUSALS = frozenset({"codex", "ai-sdk"})
 
 BROKEN = "The gateway failed; its log says why. This is a bug in Anyturn: please report it."
 
@@ -277,7 +277,7 @@ class Gateway:
                 now=_now,
                 reasoning_as_summary=self._shows_summary(request),
                 open_reasoning_names=self.open_reasoning_names,
-                refusals_as_text=recalled.caller.client == _CODEX,
+                refusals_as_text=recalled.caller.client in _WITHOUT_REFUSALS,
                 seal_reasoning=_asks_for_seals(request) or recalled.comes_back,
                 request_bytes=request_bytes,
                 adaptations=asked.adaptations,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anyturn.testing import Answer, call, reasoning, text
+from anyturn.testing import Answer, call, raw_chunks, reasoning, text
 from support.tool_loop import (
     ANSWER,
     BUILT_IN,
@@ -56,6 +56,20 @@ async def test_raw_reasoning_comes_back_although_it_is_not_shown(
     told = await run_node("ai.mjs", on.base_url, {**CASE, "mode": "streamText", "options": {}})
     assert told == {"answer": ANSWER, "reasoning": [""] * 3, "calls": CALLS}
     check_history(on.provider)
+
+
+@EVERY_MAJOR
+@MODES
+async def test_a_refusal_is_shown(stage: Any, run_node: Any, major: str, mode: str) -> None:
+    """The SDK has no text for a refusal part (rule codex.refusal-part): it gets text."""
+    choice = {"index": 0, "delta": {"refusal": "I cannot help with that."}, "finish_reason": None}
+    ends = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    chunk = {"id": "c", "object": "chat.completion.chunk"}
+    on = await stage(
+        Answer(raw_chunks([{**chunk, "choices": [choice]}, {**chunk, "choices": [ends]}]))
+    )
+    told = await run_node("ai.mjs", on.base_url, {**CASE, "mode": mode, "options": {}})
+    assert told["answer"] == "I cannot help with that."
 
 
 @EVERY_MAJOR

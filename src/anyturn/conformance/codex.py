@@ -41,7 +41,7 @@ _NOT_KEPT = frozenset(
     why="Codex knows no `refusal` part and drops the whole message: the user sees nothing and "
     "does not learn why. The AI SDK has no text for it either; from version 6 on its finish "
     "reason is `content-filter`.",
-    fix="Turn a refusal into `output_text` for Codex.",
+    fix="Turn a refusal into `output_text` for Codex and the AI SDK.",
     breaks=(CODEX, AI_SDK),
     seen="every server that sends refusals as OpenAI does",
 )
