@@ -24,7 +24,7 @@ from support.sdk_venvs import LEFT_OUT as _NO_OLDER_SDK
 settings.register_profile("anyturn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anyturn")
 
-pytest.register_assert_rewrite("support.tool_loop")
+pytest.register_assert_rewrite("support.expansions", "support.tool_loop", "support.websockets")
 
 _CACHE = Path(__file__).parents[1] / ".cache"
 _LEFT_OUT = "the Codex CLI is not installed"

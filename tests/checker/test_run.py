@@ -12,7 +12,8 @@ from aiohttp import web
 from anyturn.conformance import CLIENTS, RULES, Severity, Verdict
 from anyturn.conformance.judging import State
 from anyturn.conformance.probes import PROBES, WORD
-from support.defects import DEFECTS, Defect
+from support.bent_streams import Defect
+from support.defects import DEFECTS
 from support.model_server import (
     JSON,
     SSE,

@@ -12,7 +12,7 @@ import pytest
 
 from anyturn.cli.main import main
 from anyturn.conformance import RULES
-from support.defects import REQUEST, chunks
+from support.bent_streams import REQUEST, chunks
 from support.responses_streams import as_sse, call, message, stream
 
 Run = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from anyturn.conformance import StreamChecker, Verdict, check_stream
 from anyturn.conformance.checker import MAX_KEPT
-from support.defects import DEFECTS, REQUEST
+from support.bent_streams import REQUEST
+from support.defects import DEFECTS
 from support.provider_streams import Calls, Script, scripts
 from support.responses_streams import as_sse, call, freeform, message, reasoning, stream
 from support.turns import REQUEST as OUR_REQUEST

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anyturn.conformance import check_stream
-from support.defects import chunks, told_call
+from support.bent_streams import chunks, told_call
 from support.responses_streams import as_sse, call, freeform, message, reasoning, stream
 
 JSON = dict[str, Any]

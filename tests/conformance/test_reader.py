@@ -7,7 +7,7 @@ import pytest
 
 from anyturn.conformance import check_stream, read_stream
 from anyturn.conformance.reader import event_of
-from support.defects import chunks
+from support.bent_streams import chunks
 from support.responses_streams import as_sse, call, message, stream
 
 EVENTS = stream(message())

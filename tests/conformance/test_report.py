@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from anyturn.conformance import NotReady, Report, Verdict, check_stream
-from support.defects import end_set, item_set
+from support.bent_streams import end_set, item_set
 from support.responses_streams import call, message, stream
 
 GOOD = check_stream(stream(call()))

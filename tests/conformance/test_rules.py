@@ -6,7 +6,8 @@ import pytest
 
 from anyturn.conformance import CLIENTS, RULES, Severity, check_stream, client_of, clients_of
 from anyturn.conformance.rules import GROUPS
-from support.defects import DEFECTS, Defect
+from support.bent_streams import Defect
+from support.defects import DEFECTS
 from support.rule_pages import FOLDER, WITHOUT_STREAMS, index, page, streams_of
 
 NAMES = [f"{defect.rule} {defect.name}".strip() for defect in DEFECTS]

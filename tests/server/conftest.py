@@ -21,6 +21,8 @@ from anyturn.server.lifecycle import running
 from anyturn.store.records import Store
 from anyturn.testing import Entry, ScriptedProvider
 from anyturn.wire import sse
+from support.http_clients import SDK
+from support.websockets import Connect, Wire
 
 JSON = dict[str, Any]
 MODEL = "gpt-oss-120b"
@@ -189,3 +191,18 @@ async def stage() -> AsyncIterator[OpenStage]:
             return Stage(gateway.base_url, provider, http)
 
         yield open_stage
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Open a WebSocket: `await connect(on)`; the options are aiohttp's."""
+    wires = []
+
+    async def open_wire(on: Any, path: str = "/v1/responses", **options: Any) -> Wire:
+        headers = {name.replace("_", "-"): v for name, v in options.pop("headers", SDK).items()}
+        wires.append(Wire(await on.http.ws_connect(on.root + path, headers=headers, **options)))
+        return wires[-1]
+
+    yield open_wire
+    for wire in wires:
+        await wire.socket.close()

@@ -15,7 +15,7 @@ from anyturn.checker.run import ServerCheck
 from anyturn.conformance import CLIENTS
 from anyturn.conformance.live_report import LiveReport
 from anyturn.conformance.probes import UNKNOWN_MODEL, WORD
-from support.defects import Defect
+from support.bent_streams import Defect
 from support.responses_streams import as_sse, call, freeform, message, reasoning, stream
 
 JSON = dict[str, Any]

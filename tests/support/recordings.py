@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import msgspec
 
 from anyturn.capture import format as f
@@ -14,7 +16,13 @@ from anyturn.capture_files import CaptureFolder, read_file
 from anyturn.recorder import Recorder
 from anyturn.relay.server import backend_of, relaying
 
+JSON = dict[str, Any]
 LIMIT_S = 30.0
+CHAT: JSON = {
+    "model": "gpt-oss-120b",
+    "stream": True,
+    "messages": [{"role": "user", "content": "Hi"}],
+}
 
 
 class Recording:
@@ -115,3 +123,32 @@ async def raw_backend(answer: Answering) -> AsyncIterator[str]:
         server.close()
         for task in list(tasks):
             task.cancel()
+
+
+async def write_pieces(writer: asyncio.StreamWriter, pieces: list[bytes]) -> None:
+    """Write these bytes, each piece by itself."""
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+
+
+class Reply(msgspec.Struct):
+    """A whole answer, as a client sees it."""
+
+    status: int
+    headers: Any
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.raw)
+
+
+async def ask(method: str, url: str, **options: Any) -> Reply:
+    """Send a plain request and read the whole answer."""
+    async with (
+        asyncio.timeout(LIMIT_S),
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        http.request(method, url, **options) as response,
+    ):
+        return Reply(response.status, response.headers, await response.read())

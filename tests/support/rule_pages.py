@@ -13,7 +13,8 @@ import msgspec
 
 from anyturn.conformance import RULES, check_stream
 from anyturn.conformance.pages import page_head, rule_table
-from support.defects import DEFECTS, Defect
+from support.bent_streams import Defect
+from support.defects import DEFECTS
 from support.responses_streams import MEMBERS, USAGE
 
 JSON = dict[str, Any]

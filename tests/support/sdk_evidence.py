@@ -21,7 +21,8 @@ from aiohttp import web
 from anyturn.conformance import RULES, Severity
 from anyturn.conformance.events import TERMINAL
 from anyturn.conformance.rules import AI_SDK, NODE, PYTHON
-from support.defects import DEFECTS, Defect
+from support.bent_streams import Defect
+from support.defects import DEFECTS
 from support.model_server import SSE, serving
 from support.responses_streams import as_sse, message, stream
 from support.rule_pages import FOLDER, WITHOUT_STREAMS

@@ -15,6 +15,7 @@ from anyturn.translate.failures import failure_from_body
 from anyturn.translate.snapshot import response_snapshot
 from anyturn.translate.tools import ToolMap, convert_tools
 from anyturn.wire import responses as r
+from anyturn.wire.chat import decode_chunk
 from anyturn.wire.chat_stream import ChunkReader, Frame, Read
 from anyturn.wire.profile import Profile
 from support.stream_rules import check_stream, decode_events
@@ -152,6 +153,21 @@ def call_delta(arguments: Any = None, name: Any = None, **members: Any) -> JSON:
     return {"tool_calls": [{**members, "function": function}]}
 
 
+def spoken(text: str = "Hi") -> JSON:
+    """A chunk with text."""
+    return chunk({"content": text})
+
+
+def shell(arguments: str = "{}", **members: Any) -> JSON:
+    """A chunk with a call of `shell`."""
+    return chunk(call_delta(arguments, "shell", **{"index": 0, "id": "call_1", **members}))
+
+
+def last(finish: str | None = "stop", **members: Any) -> JSON:
+    """The chunk with the finish reason."""
+    return chunk({}, finish, **members)
+
+
 def told(item: JSON) -> Any:
     """What an output item tells: the texts of its parts, or what is called with what."""
     if item["type"] == "message":
@@ -164,6 +180,25 @@ def told(item: JSON) -> Any:
     if item["type"] == "custom_tool_call":
         return ("freeform", item["name"], namespace, item["input"])
     return ("function", item["name"], namespace, item["arguments"])
+
+
+def outputs(run: Run) -> list[Any]:
+    """What the items of a whole answer tell."""
+    return [told(item) for item in run.check()["output"]]
+
+
+class Seen:
+    """An event and its type."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+        self.type_name = event.__struct_config__.tag
+
+
+def receive(machine: Machine, body: JSON) -> list[Seen]:
+    """The events that one chunk leads to."""
+    frame = Frame(decode_chunk(msgspec.json.encode(body)))
+    return [Seen(event) for event in machine.receive(frame)]
 
 
 def _translate(machine: Machine, frames: list[Read]) -> list[r.Event]:
