@@ -114,14 +114,6 @@ def edited(events: Events, kind: str, nth: int = 0, **members: Any) -> Events:
     return events
 
 
-def every(events: Events, kinds: tuple[str, ...], **members: Any) -> Events:
-    """The same for all events of these types."""
-    for event in events:
-        if event["type"].removeprefix("response.") in kinds:
-            event.update(members)
-    return events
-
-
 REQUEST: JSON = {
     "model": "m",
     "input": "What time is it?",
