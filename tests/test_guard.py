@@ -9,15 +9,19 @@ import msgspec
 import pytest
 
 from anyturn import guard as guard_module
+from anyturn.config import Settings
 from anyturn.conformance import RULES, Severity, Verdict, check_stream
 from anyturn.errors import TurnError
-from anyturn.gateway import Turn
+from anyturn.gateway import Gateway, Turn
 from anyturn.guard import TurnGuard
 from anyturn.memory import Caller
+from anyturn.routing import Routing
 from anyturn.server.sinks import Collected
-from anyturn.testing import Answer, call, raw_chunks, text
+from anyturn.testing import Answer, ScriptedResponsesServer, call, raw_chunks, text
+from anyturn.testing.responses_rules import TOOL_TYPES
+from anyturn.upstream import ProviderClient
 from anyturn.wire import responses as r
-from support.gateway_turns import KEY, TOOL, Sink, ask, said, stage
+from support.gateway_turns import KEY, LIMITS, TOOL, Sink, ask, said, stage
 
 # A model's mistake that no gateway can mend: Codex cannot parse such arguments.
 BROKEN = Answer(text("Let me see."), call("f", "{'city': Paris, }}"))
@@ -189,3 +193,20 @@ async def test_a_refusal_reaches_codex_as_text_and_others_as_a_refusal() -> None
     assert said(responses["codex"]) == "I will not."
     (item,) = responses["openai-python"].output
     assert item.content == (r.Refusal("I will not."),)
+
+
+@pytest.mark.parametrize("types", [TOOL_TYPES, {"function"}], ids=["relayed", "raised"])
+async def test_the_answer_of_a_responses_server_is_stopped_as_well(types: frozenset[str]) -> None:
+    """Also where what is called was lowered to a function."""
+    tools = [TOOL, {"type": "custom", "name": "g"}]
+    server = ScriptedResponsesServer([BROKEN], strict=False, tools=types)
+    sink = Sink()
+    async with server, ProviderClient(LIMITS) as client:
+        settings = Settings(base_url=server.base_url, model="gpt-oss-120b", wire="responses")
+        gateway = Gateway(Routing(settings, {}), client, guard=TurnGuard(strict=True))
+        await gateway.run(ask(tools=tools), sink, Caller(client="codex"))
+    told = [msgspec.json.decode(r.encode_json(event)) for event in sink.events]
+    assert [event["type"] for event in told[-2:]] == ["error", "response.failed"]
+    assert RULE in told[-1]["response"]["error"]["message"]
+    assert [item["type"] for item in told[-1]["response"]["output"]] == ["message"]
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))

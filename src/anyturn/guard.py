@@ -31,7 +31,8 @@ MAX_SECONDS = 1.0
 _MAX_TURNS = 1000
 # Nobody knows what breaks a client that does not say who it is, unless it breaks them all.
 _UNNAMED = "all"
-_TERMINAL = (r.Completed, r.Incomplete, r.Failed)
+_TERMINAL = (r.Completed, r.Incomplete, r.Failed, r.RelayedTerminal)
+_OPENINGS = frozenset({"response.created", "response.queued"})
 
 
 class TurnGuard:
@@ -72,7 +73,8 @@ class TurnGuard:
         """What is known of a turn; None where it is judged no more."""
         watched = self._watched.get(turn.id)
         if watched is None:
-            if not isinstance(events[0], r.Created | r.Queued):
+            # A Responses server may say something of its own before them.
+            if not any(r.name_of(event) in _OPENINGS for event in events):
                 return None
             watched = self._watched[turn.id] = _Watched(turn)
             # Turns that were given up leave no other trace.
