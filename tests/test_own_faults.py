@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
 
-from anyturn.own_faults import log_what_nobody_catches, where_from
+from anyturn.own_faults import log_fault_of_loop, log_what_nobody_catches, where_from
+from anyturn.server.loop import open_loop
 from anyturn.wire.request import parse_request
 
 KEY = "planted-2a7d9f3b5c1e4860"
@@ -85,3 +89,21 @@ def test_what_ends_a_thread_or_the_process_is_logged_without_words(
 
 def raised_in_a_thread() -> None:
     raise ValueError(KEY)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, open_loop], ids=["plain", "ours"])
+def test_what_a_callback_was_called_with_is_not_logged(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio quotes a callback with its arguments."""
+    loop = new_loop()
+    loop.set_exception_handler(log_fault_of_loop)
+    loop.call_soon(partial(fail_with, KEY), KEY)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert "in fail_with" in caplog.text
+    assert KEY not in caplog.text
+
+
+def fail_with(*values: str) -> None:
+    raise ValueError(*values)

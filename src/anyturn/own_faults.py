@@ -20,6 +20,8 @@ _OURS = str(Path(__file__).parent) + os.sep
 # Python words these itself and quotes no value, where it is our own line that raises them.
 _HARMLESS = (AttributeError, NameError, IndexError, RecursionError, ZeroDivisionError, TypeError)
 _CHAIN_MAX = 5
+# What asyncio says before it quotes a callback, with what that was called with.
+_OF_A_CALLBACK = "Exception in callback"
 _UNSAID = "(its words are not logged: they may quote what was sent)"
 _BEHIND = "... which came of:"
 
@@ -41,7 +43,9 @@ def log_fault_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     """
     error = context.get("exception")
     behind = f"\n{where_from(error)}" if isinstance(error, BaseException) else ""
-    log.error("Anyturn itself failed: %s%s", context.get("message", "in its loop"), behind)
+    said = str(context.get("message", "in its loop"))
+    told = _OF_A_CALLBACK if said.startswith(_OF_A_CALLBACK) else said
+    log.error("Anyturn itself failed: %s%s", told, behind)
 
 
 def log_what_nobody_catches() -> None:
