@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from anyturn.capture_files import CaptureFolder
+from anyturn.capture_files import CaptureError, CaptureFolder
+from anyturn.cli.captures import make_default_folder
 from anyturn.cli.main import app
 from anyturn.cli.record import Told
 from anyturn.codex.launch import recorded_command_line
@@ -177,3 +178,21 @@ async def test_findings_are_counted(tmp_path: Path) -> None:
     told.of(file.path)
     assert told.findings > 0
     assert re.search(rf", {told.findings} findings?  {file.path.name}", out.export_text())
+
+
+@pytest.mark.parametrize("link", [".anyturn", ".anyturn/captures", ".anyturn/.gitignore"])
+def test_no_link_of_a_folder_that_somebody_made_is_followed(
+    link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in a working directory may have come with a repository."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes").write_text("kept")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    Path(link).parent.mkdir(exist_ok=True)
+    Path(link).symlink_to(mine / "notes" if link.endswith("ignore") else mine)
+    with pytest.raises(CaptureError):
+        make_default_folder()
+    assert [one.name for one in mine.iterdir()] == ["notes"]
+    assert (mine / "notes").read_text() == "kept"

@@ -64,6 +64,27 @@ def folder_of(stated: Path | None) -> CaptureFolder:
     return max(folders, key=_last_change)
 
 
+def make_default_folder() -> Path:
+    """Make the default folder, out of the way of version control. Raises `CaptureError`.
+
+    The working directory may be somebody else's: no link in it leads elsewhere what is written and
+    deleted here.
+    """
+    folder = DEFAULT_FOLDER.absolute()
+    try:
+        for place in (folder.parent, folder):
+            place.mkdir(exist_ok=True, mode=0o700)
+            if place.is_symlink():
+                raise CaptureError(f"{str(place)!r} is a link. Name the folder: --capture DIR.")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(folder.parent / ".gitignore", flags, 0o600), "wb") as ignored:
+            ignored.write(b"*\n")
+    except OSError as error:
+        words = f"Captures cannot be written to {str(folder)!r}: {error.strerror}."
+        raise CaptureError(words) from None
+    return folder
+
+
 def _last_change(folder: CaptureFolder) -> float:
     try:
         return max((one.changed for one in folder.files()), default=0.0)

@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 
 from anyturn.capture_files import CaptureError, CaptureFolder, capture_paths, read_file
-from anyturn.cli.captures import DEFAULT_FOLDER
+from anyturn.cli.captures import make_default_folder
 from anyturn.cli.demo_view import TwoWires
 from anyturn.cli.loop import run
 from anyturn.cli.screen import error_screen, picture, screen
@@ -72,12 +72,10 @@ def demo(
 
 def _capture_folder(stated: Path | None) -> Path | None:
     """Where to record; nothing is recorded where that cannot be, which is said."""
-    path = (stated or DEFAULT_FOLDER).absolute()
     try:
+        path = stated.absolute() if stated is not None else make_default_folder()
         CaptureFolder(path).make()
-        if stated is None:
-            (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    except (CaptureError, OSError) as error:
+    except CaptureError as error:
         error_screen().print(f"{escape(str(error))} Nothing will be recorded.", soft_wrap=True)
         return None
     return path

@@ -19,9 +19,9 @@ from rich.text import Text
 import anyturn
 from anyturn.capture.format import Capture
 from anyturn.capture.timeline import timeline_of
-from anyturn.capture_files import CaptureError, read_file
+from anyturn.capture_files import read_file
 from anyturn.captured_findings import findings_of
-from anyturn.cli.captures import DEFAULT_FOLDER
+from anyturn.cli.captures import DEFAULT_FOLDER, make_default_folder
 from anyturn.cli.captures_view import clean, outcome, seconds, tools_of
 from anyturn.cli.loop import run
 from anyturn.cli.screen import facts_table, log_to_screen, screen
@@ -70,21 +70,9 @@ def record(
         )
     settings = load(capture=capture)
     if settings.capture_path is None:
-        settings = load(capture=str(_default_folder()))
+        settings = load(capture=str(make_default_folder()))
     log_to_screen(settings.log_level)
     run(_record(settings, backend, host, port))
-
-
-def _default_folder() -> Path:
-    """Where `anyturn captures` looks: out of the way of version control."""
-    folder = DEFAULT_FOLDER.absolute()
-    try:
-        folder.parent.mkdir(exist_ok=True, mode=0o700)
-        (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    except OSError as error:
-        words = f"Captures cannot be written to {str(folder)!r}: {error.strerror}."
-        raise CaptureError(words) from None
-    return folder
 
 
 async def _record(settings: Settings, backend: Backend, host: str, port: int) -> None:
