@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -215,3 +216,37 @@ async def test_after_its_end_nobody_waits_and_nothing_is_read(
     with index.listening() as listener:
         assert listener.over
     assert (index.rows(), index._task) == ([], None)
+
+
+async def test_whoever_asks_has_what_is_new_however_long_a_listing_takes(
+    tmp_path: Path, index_of: MakeIndex
+) -> None:
+    write_turn(tmp_path, 1)
+    index = index_of()
+    await index.refresh()
+    index._took = 1e6
+    write_turn(tmp_path, 2)
+    await index.refresh()
+    assert index.total == 2
+
+
+async def test_a_look_that_had_begun_is_no_answer(tmp_path: Path, index_of: MakeIndex) -> None:
+    write_turn(tmp_path, 1)
+    index = index_of()
+    looking, written, see = threading.Event(), threading.Event(), index._see
+
+    def slowly(watched: list[str], awaited: bool) -> Any:
+        seen = see(watched, awaited)
+        looking.set()
+        assert written.wait(LIMIT_S)
+        return seen
+
+    index._see = slowly  # type: ignore[method-assign]
+    with index.listening():
+        assert await asyncio.to_thread(looking.wait, LIMIT_S)
+        write_turn(tmp_path, 2)
+        asked = asyncio.ensure_future(index.refresh())
+        await asyncio.sleep(0)
+        written.set()
+        await asked
+    assert index.total == 2

@@ -229,3 +229,24 @@ def test_jobs_are_done_one_after_the_other_until_there_are_none(tmp_path: Path) 
         assert len(results.read(length)) == length
         marks.append(mark)
     assert marks == [reader.OK, reader.REFUSED, reader.BROKEN]
+
+
+def test_a_fault_of_ours_is_told_without_its_words() -> None:
+    """They may quote what a model was shown, and go to the gateway's log."""
+
+    def fail(job: reader.Job) -> bytes:
+        raise LookupError("-".join(("planted", "words")))
+
+    results = io.BytesIO()
+    job = reader.Plain(reader.File("/nowhere", "a", 0, 0.0))
+    reader.serve(io.BytesIO(reader.framed(job)), results, fail)
+    told = results.getvalue()[reader.HEAD_BYTES :].decode()
+    assert "LookupError" in told and "in fail" in told
+    assert "planted-words" not in told
+
+
+def test_a_turn_that_has_no_such_form_says_so(tmp_path: Path) -> None:
+    head = msgspec.structs.replace(msgspec.json.decode(HEAD, type=f.Head), passive=True)
+    path = written(tmp_path, f.encode_record(head) + b"".join(LINES[1:]))
+    with pytest.raises(CaptureError, match="No gateway took part"):
+        reader.do(reader.Export(file(path), "pytest"))

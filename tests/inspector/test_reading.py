@@ -124,3 +124,15 @@ async def test_a_reader_ends_when_its_owner_is_gone(job: reader.Job) -> None:
     async with asyncio.timeout(LIMIT_S):
         assert await own._process.wait() == 0
     await own.close()
+
+
+async def test_a_reader_that_is_ended_in_the_middle_of_much_is_not_waited_for(
+    job: reader.Job,
+) -> None:
+    """asyncio's own loop waits for the end of a pipe that nobody empties."""
+    flood = "import sys\nwhile True: sys.stdout.buffer.write(b'\\xff' * 8192)"
+    own = ReadingProcess((sys.executable, "-c", flood), job_max_s=0.2)
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(CaptureError, match="ended in the middle"):
+            await own.do(job)
+        await own.close()

@@ -127,6 +127,9 @@ class FolderIndex:
         self._makers: dict[str, str] = {}
         self._stamp, self._listed_at, self._took = -1, float("-inf"), 0.0
         self._looks = 0
+        self._is_looking = False
+        # Whether somebody waits for the list, who is to have what is new by now.
+        self._is_awaited = False
         self._listeners: set[Listener] = set()
         self._asked = asyncio.Event()
         self._step = asyncio.Condition()
@@ -158,7 +161,9 @@ class FolderIndex:
 
     async def refresh(self) -> None:
         """Look at the folder, and read what is new for a moment; the rest is read afterwards."""
-        goal = self._looks + 1
+        # A look that has begun may have missed what is new.
+        goal = self._looks + (2 if self._is_looking else 1)
+        self._is_awaited = True
         self._ask()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_MAX_S):
@@ -242,8 +247,12 @@ class FolderIndex:
 
     async def _look(self) -> None:
         watched = [name for name, entry in self._entries.items() if self._may_grow(entry)]
+        awaited, self._is_awaited, self._is_looking = self._is_awaited, False, True
         # Only this task changes the index: the thread may compare with it meanwhile.
-        seen = await asyncio.to_thread(self._see, watched)
+        try:
+            seen = await asyncio.to_thread(self._see, watched, awaited)
+        finally:
+            self._is_looking = False
         self.problem = seen.problem
         if seen.total is not None:
             self.total, self._stamp = seen.total, seen.stamp
@@ -341,13 +350,13 @@ class FolderIndex:
         async with self._step:
             self._step.notify_all()
 
-    def _see(self, watched: list[str]) -> _Seen:
+    def _see(self, watched: list[str], awaited: bool) -> _Seen:
         """In a thread: list the folder, or look only at the files that may grow."""
         try:
             stamp = self.folder.path.stat().st_mtime_ns
         except OSError:
             stamp = 0
-        if not self._wants_listing(stamp):
+        if not self._wants_listing(stamp, awaited):
             again = map(self.folder.find, watched)
             return _Seen(changed=self._changed(one for one in again if one is not None))
         began = time.monotonic()
@@ -364,9 +373,9 @@ class FolderIndex:
             took=time.monotonic() - began,
         )
 
-    def _wants_listing(self, stamp: int) -> bool:
+    def _wants_listing(self, stamp: int, awaited: bool) -> bool:
         since = time.monotonic() - self._listed_at
-        if since < _LISTING_SHARE * self._took:
+        if since < _LISTING_SHARE * self._took and not awaited:
             return False
         settled = self._now() - stamp / 1e9 > _SETTLED_S
         return stamp != self._stamp or not settled or since >= _LIST_S

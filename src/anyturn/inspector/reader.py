@@ -24,6 +24,7 @@ from anyturn.capture_files import CaptureError, read_file, unpack_file
 from anyturn.captured_findings import findings_of
 from anyturn.inspector.documents import document_of
 from anyturn.inspector.rows import LIVE_S, Entry, Row, entry_of, unreadable
+from anyturn.own_faults import where_from
 
 # A capture beyond this is shown up to here: a few kB of zstd can say gigabytes.
 MAX_BYTES = 64 * 1024 * 1024
@@ -100,7 +101,15 @@ def do(job: Job) -> bytes:
         case Plain():
             return unpack_file(Path(job.file.path), limit=MAX_BYTES, links=False)
         case Export():
-            return FORMS[job.form](_read(job.file))
+            return _exported(job)
+
+
+def _exported(job: Export) -> bytes:
+    try:
+        return FORMS[job.form](_read(job.file))
+    except ValueError as error:
+        # What has no such form says so.
+        raise CaptureError(str(error)) from None
 
 
 def _rows(job: Rows) -> list[Read]:
@@ -151,7 +160,7 @@ def serve(jobs: BinaryIO, results: BinaryIO, work: Callable[[Job], bytes] = do) 
         except CaptureError as error:
             mark, result = REFUSED, str(error).encode()
         except Exception as error:
-            mark, result = BROKEN, repr(error).encode("utf-8", "replace")
+            mark, result = BROKEN, where_from(error).encode("utf-8", "replace")
         results.write(_LENGTH.pack(len(result)) + mark)
         results.write(result)
         results.flush()

@@ -98,7 +98,7 @@ class ReadingProcess:
         if mark == reader.OK:
             return result
         if mark == reader.BROKEN:
-            log.error("the inspector's reader failed: %s", result.decode("utf-8", "replace")[:500])
+            log.error("the inspector's reader failed\n%s", result.decode("utf-8", "replace"))
             raise CaptureError("This turn cannot be shown; the log says why.")
         raise CaptureError(result.decode("utf-8", "replace"))
 
@@ -138,18 +138,28 @@ class ReadingProcess:
             await self._end()
 
     async def _end(self) -> None:
+        """For whoever has the lock: nobody else reads what it says."""
+        self._kill()
         process, self._process = self._process, None
         if process is None:
             return
-        with suppress(ProcessLookupError):
-            process.kill()
+        assert process.stdout is not None
+        # A pipe that nobody empties keeps asyncio waiting for its end.
+        with suppress(OSError):
+            while await process.stdout.read(_BUFFER):
+                continue
         await process.wait()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
 
     async def close(self) -> None:
         """End it, whatever it does."""
         self._closed = True
-        await self._end()
-        # A process that is being started right now must not stay behind.
+        # Whoever has the lock is told by that; one that is just being started is ended below.
+        self._kill()
         async with self._one_by_one:
             self._stay()
             await self._end()
