@@ -102,6 +102,32 @@ def test_a_damaged_run_is_said_and_nothing_is_made_up(line: bytes, problem: str)
     assert (capture.blocks, capture.events) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("beside", "problem"),
+    [
+        ({"logprobs": ["x" * 1000]}, "unfold to more than 1,000,000 bytes"),
+        ({f"m{number}": 0 for number in range(16)}, "none that has a delta"),
+    ],
+    ids=["large", "many"],
+)
+def test_what_stands_in_every_event_counts_in_every_event(
+    beside: dict[str, Any], problem: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(f, "UNFOLDED_MAX", 1_000_000)
+    record = {"t": [0] * 1000, "first": {"sequence_number": 0, **beside}, "delta": [""] * 1000}
+    capture = unfolded(msgspec.json.encode({"kind": "deltas", **record}))
+    assert problem in capture.problems[0]
+    assert capture.events == []
+
+
+def test_a_long_first_delta_is_in_one_event_only(monkeypatch) -> None:
+    monkeypatch.setattr(f, "UNFOLDED_MAX", 1_000_000)
+    deltas = ["x" * 10_000, *["y"] * 999]
+    first = r.TextDelta("msg_1", 2, 1, deltas[0], 7)
+    capture = unfolded(delta_run([0] * 1000, first, deltas))
+    assert [event["delta"] for event in capture.events] == deltas
+
+
 @pytest.mark.parametrize("kind", ["chunks", "deltas"])
 def test_a_few_bytes_do_not_unfold_to_gigabytes(kind: str, monkeypatch) -> None:
     monkeypatch.setattr(f, "UNFOLDED_MAX", 1_000_000)

@@ -23,8 +23,11 @@ CUT = "\x7f"
 _CUT = CUT.encode()
 # Shorter ones save nothing.
 _RUN_MIN = 3
-# What a delta takes in memory, about.
+# What a delta takes in memory, about, and the most members that an event with one has.
 DELTA_BYTES = 300
+_MEMBERS_MAX = 16
+
+_encode = msgspec.json.Encoder().encode
 
 
 class ChunkRun(msgspec.Struct, tag="chunks", tag_field="kind", frozen=True, kw_only=True):
@@ -60,21 +63,21 @@ class DeltaRun(msgspec.Struct, tag="deltas", tag_field="kind", frozen=True, kw_o
 
     @property
     def size(self) -> int:
-        """How many bytes it unfolds to, about."""
-        return DELTA_BYTES * len(self.delta)
+        """How many bytes it unfolds to, about: each event has what stands beside a delta."""
+        beside = len(_encode({**self.first, "delta": ""}))
+        return max(DELTA_BYTES, beside) * len(self.delta)
 
     def events(self) -> list[tuple[int, JSON]]:
         """Times and events. Raises `ValueError` when these are no events."""
         number = self.first.get("sequence_number")
         if not isinstance(number, int):
             raise ValueError("its first event has no number")
+        if len(self.first) > _MEMBERS_MAX:
+            raise ValueError("its first event is none that has a delta")
         return [
             (t, {**self.first, "delta": delta, "sequence_number": count})
             for count, (t, delta) in enumerate(zip(self.t, self.delta, strict=True), number)
         ]
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def chunk_run(
