@@ -102,7 +102,6 @@ TESTED_ELSEWHERE = {
     "config_models.py": "test_config.py",
     "config_places.py": "test_config.py",
     # What the recorder writes: seen in its files.
-    "turn_recording.py": "test_recorder.py",
     "config_hooks.py": "test_config.py",
     "__main__.py": "cli/test_main.py",
     "wire/token_counts.py": "wire/test_responses.py",

@@ -22,6 +22,7 @@ from anyturn.capture_files import CaptureFolder, TurnFile
 MAX_TURN_BYTES = 128 * 1024 * 1024
 _BUFFER = 1024 * 1024
 _MESSAGE_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_MESSAGE_END_MAX = max(map(len, _MESSAGE_ENDS))
 
 
 class Reader(Protocol):
@@ -86,7 +87,7 @@ class TurnRecording:
         self.path: Path | None = None
         self._redactor = redactor
         self._streams = Streams(self._redactor)
-        self._partial = b""
+        self._partial = bytearray()
         self._size = 0
         self.file_size = 0
         self._full = False
@@ -235,15 +236,18 @@ class TurnRecording:
         ends: list[int] = []
         pieces: list[bytes] = []
         for t, block in zip(times, blocks, strict=True):
-            data = self._partial + block
-            found = (data.rfind(mark) + len(mark) for mark in _MESSAGE_ENDS if mark in data)
-            end = max(found, default=0)
+            data = self._partial
+            # In what waits there is none; one may begin there.
+            start = max(0, len(data) - _MESSAGE_END_MAX)
+            data += block
+            found = [(data.rfind(mark, start), len(mark)) for mark in _MESSAGE_ENDS]
+            end = max(at + length if at >= 0 else 0 for at, length in found)
             if len(data) - end > _BUFFER:
                 end = len(data)
-            self._partial = data[end:]
             if end:
                 ends.append(t)
-                pieces.append(data[:end])
+                pieces.append(bytes(data[:end]))
+                del data[:end]
         return ends, pieces
 
     def _receive_odd(self, t: int, data: bytes) -> None:
@@ -259,10 +263,10 @@ class TurnRecording:
     def _end(self, t: int, ending: Ending) -> None:
         if self._reader is not None:
             if self._partial:
-                self._relayed(self._reader, [t], [self._partial])
+                self._relayed(self._reader, [t], [bytes(self._partial)])
             ending = self._reader.ending(ending)
         elif self._partial:
-            self._receive_odd(t, self._partial)
+            self._receive_odd(t, bytes(self._partial))
         for why in ending.left_out:
             self._line(f.encode_record(f.Lost(t=t, records=1, why=why)))
         changes = [self._change(one) for one in ending.changes]
