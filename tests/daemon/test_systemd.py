@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anyturn.daemon.folder import DaemonError
 from anyturn.daemon.systemd import quoted, unit_text
 
 
@@ -14,7 +15,7 @@ def read_back(word: str) -> str:
     if word.startswith('"'):
         assert word.endswith('"')
         word = word[1:-1]
-        escaped = {"\\": "\\", '"': '"', "n": "\n"}
+        escaped = {"\\": "\\", '"': '"', "n": "\n", "r": "\r"}
         letters, made = iter(word), ""
         for letter in letters:
             assert letter != '"'
@@ -63,3 +64,20 @@ def test_a_wrong_set_up_is_not_tried_again_and_streams_may_finish() -> None:
     assert "Restart=on-failure" in lines and "RestartPreventExitStatus=2" in lines
     assert "TimeoutStopSec=25" in lines
     assert "EnvironmentFile" not in text
+
+
+@pytest.mark.parametrize("folder", ["/a\nExecStartPre=/bin/x", "/a\r", "/a ", "/a\\"])
+def test_a_folder_that_would_be_more_than_its_line_is_refused(folder: str) -> None:
+    with pytest.raises(DaemonError, match="plainer"):
+        unit_text(
+            ["/bin/anyturn", "serve"],
+            port=10000,
+            cwd=Path(folder),
+            environment_file=None,
+            key_variable="X_API_KEY",
+            stop_limit_s=25.0,
+        )
+
+
+def test_no_argument_ends_its_line() -> None:
+    assert quoted("a\r\nExecStop=/bin/x") == '"a\\r\\nExecStop=/bin/x"'

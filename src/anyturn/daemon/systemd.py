@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from anyturn.daemon.folder import DaemonError
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./:=@,+-]")
 
 
@@ -21,7 +23,8 @@ def unit_text(
     """Return the text of a user unit that runs `command`, which begins with an absolute path.
 
     `environment_file` is where the user puts the keys, `key_variable` the name of one.
-    Exit code 2 is a wrong set-up, which trying again does not mend.
+    Exit code 2 is a wrong set-up, which trying again does not mend. Raises `DaemonError` for a path
+    that no unit can hold.
     """
     environment = []
     if environment_file:
@@ -57,9 +60,16 @@ def quoted(argument: str) -> str:
     if argument and not _UNSAFE.search(argument):
         return argument
     escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = escaped.replace("\r", "\\r")
     return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
 
 
 def _path(path: Path) -> str:
-    """A path as a whole line's value: it is not quoted, and only % means something."""
-    return str(path).replace("%", "%%")
+    """A path as a whole line's value: it is not quoted, and only % means something.
+
+    Raises `DaemonError` for one that is more than that line, or less.
+    """
+    text = str(path)
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+        raise DaemonError(f"systemd cannot be told of the path {text!r}: choose a plainer one.")
+    return text.replace("%", "%%")
