@@ -20,6 +20,13 @@ COMPLETED = {
     "sequence_number": 1,
     "response": {"id": "resp_1", "status": "completed", "output": []},
 }
+# By hand: aiohttp keeps the body of a refusal to itself.
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -198,13 +205,33 @@ async def test_a_refused_handshake_is_the_backends_answer(tmp_path: Path, status
         backend(refusing) as url,
         recording_relay(url, tmp_path / "c") as relay,
         aiohttp.ClientSession() as http,
+        http.get(f"{relay.base_url}/responses", headers=HANDSHAKE) as response,
     ):
-        # By hand: aiohttp would keep the answer's body to itself.
-        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-        headers["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-        async with http.get(f"{relay.base_url}/responses", headers=headers) as response:
-            assert (response.status, response.headers["X-Why"]) == (status, "so")
-            assert await response.json() == {"error": "no"}
+        assert (response.status, response.headers["X-Why"]) == (status, "so")
+        assert await response.json() == {"error": "no"}
+
+
+async def test_a_refusal_that_comes_in_pieces_arrives_whole(tmp_path: Path) -> None:
+    pieces = [b'{"error":', b'"no"}']
+
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=403)
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+            # What was written is read alone.
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return response
+
+    async with (
+        asyncio.timeout(LIMIT_S),
+        backend(refusing) as url,
+        recording_relay(url, tmp_path / "c") as relay,
+        aiohttp.ClientSession() as http,
+        http.get(f"{relay.base_url}/responses", headers=HANDSHAKE) as response,
+    ):
+        assert (response.status, await response.read()) == (403, b"".join(pieces))
 
 
 async def test_a_backend_that_is_not_there_is_told_in_the_relays_words(tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ class _Handshake:
     ) -> None:
         self.response = end.response
         if end.response.status != 101:
-            self.body = await end.response.content.read(_MAX_REFUSAL_BYTES)
+            while len(self.body) < _MAX_REFUSAL_BYTES and (
+                piece := await end.response.content.readany()
+            ):
+                self.body += piece
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """The backend's own refusal; None when there is none."""
