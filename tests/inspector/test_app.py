@@ -64,7 +64,7 @@ async def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
     async with inspected(tmp_path / "none") as (_, visitor):
         assert await visitor.rows() == []
         name = write_turn(tmp_path / "none", 1)
-        assert [row["name"] for row in await visitor.rows()] == [name]
+        assert [row["name"] for row in await visitor.rows(1)] == [name]
 
 
 async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ async def test_whoever_leaves_in_the_middle_is_no_fault(
         async with visitor.changes():
             pass
         write_turn(tmp_path, 2)
-        assert len(await visitor.rows()) == 2
+        assert len(await visitor.rows(2)) == 2
         async with asyncio.timeout(LIMIT_S):
             while inspector.index._listeners:
                 await visitor.get("/api/turns")

@@ -37,6 +37,37 @@ def test_a_document_has_both_wires_with_times() -> None:
     assert shown["problems"] == []
 
 
+def relayed(text: str, *events: JSON) -> f.Capture:
+    head = f.Head(turn="t", passive=True, wire="responses")
+    read = [f.Events(t=[5], events=[list(events)])] if events else []
+    return f.Capture(records=[head, f.ProviderBytes(t=[5], text=[text]), *read, f.End(t=9)])
+
+
+@pytest.mark.parametrize(
+    ("text", "events", "chunks", "links"),
+    [
+        ('data: {"type":"a"}\n\ndata: [DONE]\n\n', ["a"], ["[DONE]"], [[0, 0]]),
+        ('event: a\ndata: {"type":"a"}\n\n', ["a"], [], [[0, 0]]),
+        (
+            'data: {"type":"a"}\n\ndata: {"odd\n\ndata: {"type":"b"}\n\n',
+            *(["a", "b"], ['{"odd'], [[0, 0], [1, 1]]),
+        ),
+        ('data: {"type":"a"}\n\n', ["a", "b"], [], [[0, 0], [0, 0]]),
+        ('data: {"choices":[]}\n\n', [], ['{"choices":[]}'], []),
+        ('data: {"type":"error"}\n\n', [], ['{"type":"error"}'], []),
+        ('{"type":"a","x":1}', [], ['{"type":"a","x":1}'], []),
+    ],
+    ids=["done", "named", "odd", "more events", "chat", "chat error", "document"],
+)
+def test_what_a_relay_read_as_an_event_is_there_once(
+    text: str, events: list[str], chunks: list[str], links: list[list[int]]
+) -> None:
+    shown = document(relayed(text, *[{"type": one} for one in events]))
+    assert [one["event"]["type"] for one in shown["events"]] == events
+    assert [one["data"] for one in shown["chunks"]] == chunks
+    assert shown["links"] == links
+
+
 def test_a_document_explains_its_turn() -> None:
     shown = document(captured(status="failed", error={"message": "No.", "source": "provider"}))
     told = shown["explanation"]

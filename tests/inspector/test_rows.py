@@ -27,6 +27,14 @@ def test_a_row_says_who_what_and_how_fast() -> None:
     assert (row.errors, row.problems, row.error) == (0, 0, "")
 
 
+def test_a_request_that_only_brings_outputs_says_so() -> None:
+    one = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
+    two = {**one, "call_id": "call_2"}
+    assert prompt_of({"input": [one, two]}) == "(output of call_1, call_2)"
+    said = {"role": "user", "content": [{"type": "input_text", "text": "Run."}]}
+    assert prompt_of({"input": [said, one]}) == "Run."
+
+
 def test_a_row_counts_calls_that_did_not_run() -> None:
     cut = captured(
         events=without("response.output_item.done", "response.completed"),

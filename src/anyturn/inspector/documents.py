@@ -38,6 +38,10 @@ def document_of(
     problems = problems_of(capture, live=live)
     events = capture.timed_events
     chunks = chunks_in(capture.blocks, problems)
+    if capture.head.passive:
+        chunks, links = one_wire(chunks, events)
+    else:
+        links = links_of([t for t, _ in chunks], [t for t, _ in events])
     told = explained(capture, later, judge, live=live)
     request = {"headers": capture.headers, "body": capture.request}
     members: list[tuple[str, Iterable[bytes]]] = [
@@ -48,7 +52,7 @@ def document_of(
         ("asked", _array(map(_asked, capture.asked))),
         ("chunks", _array({"t": micros(t), "data": data} for t, data in chunks)),
         ("events", _array({"t": micros(t), "event": event} for t, event in events)),
-        ("links", _array(links_of([t for t, _ in chunks], [t for t, _ in events]))),
+        ("links", _array(links)),
         ("adaptations", _array(_adaptations(capture))),
         ("findings", _array(_findings(capture, told.findings, events))),
         ("lost", _array(capture.lost)),
@@ -117,6 +121,43 @@ def links_of(chunks: list[int], events: list[int]) -> list[tuple[int, int]]:
             begin, end, written = end, max(end, bisect_right(times, t)), t
         found.append((begin, end))
     return found
+
+
+def one_wire(
+    chunks: list[tuple[int, str]], events: list[tuple[int, JSON]]
+) -> tuple[list[tuple[int, str]], list[tuple[int, int]]]:
+    """The messages of a relayed turn that are no events, and where each event stands among them.
+
+    A relay has one wire: what it read from the messages as events is not shown a second time. An
+    event's range is empty, and begins at the first message behind it.
+    """
+    if not events:
+        return chunks, []
+    others: list[tuple[int, str]] = []
+    links: list[tuple[int, int]] = []
+    for t, data in chunks:
+        if len(links) < len(events) and _is_event(data):
+            links.append((len(others), len(others)))
+        else:
+            others.append((t, data))
+    links += [(len(others), len(others))] * (len(events) - len(links))
+    return others, links
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_typed = msgspec.json.Decoder(_Typed).decode
+
+
+def _is_event(message: str) -> bool:
+    data = message.partition("\ndata: ")[2] if message.startswith("event: ") else message
+    try:
+        _typed(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def _rising(times: list[int]) -> list[int]:

@@ -130,14 +130,16 @@ def problems_of(capture: Capture, *, live: bool) -> list[str]:
 
 
 def prompt_of(request: JSON) -> str:
-    """The last words of the user, in one line."""
+    """The last words of the user, in one line; without any, whose outputs are brought."""
     said = request.get("input", request.get("messages"))
     if isinstance(said, str):
         return _line(said)
     for item in reversed(said) if isinstance(said, list) else ():
         if isinstance(item, dict) and item.get("role") == "user" and (text := text_of(item)):
             return _line(text)
-    return ""
+    # On a WebSocket a request holds only what is new.
+    brought = list(outputs_in(request))
+    return _line(f"(output of {', '.join(brought)})") if brought else ""
 
 
 def micros(t: int | None) -> int | None:

@@ -5,6 +5,7 @@
 import { copyButton } from "./clipboard.js";
 import { element } from "./elements.js";
 import { jsonTree, prettyJson } from "./json_tree.js";
+import { isRelayed } from "./wire_rows.js";
 import { oneLine, span } from "./words.js";
 
 /** The side "Request" of a turn. */
@@ -20,6 +21,13 @@ export class Requests {
     const stamp = `${turn.asked.length} ${Object.keys(turn.request.body).length}`;
     if (same && stamp === this.#stamp) return;
     this.#stamp = stamp;
+    if (isRelayed(turn)) {
+      const urls = turn.asked.map(({ url }) =>
+        element("p", { class: "dim" }, `Passed on unchanged to ${oneLine(url, 200)}`),
+      );
+      this.element.replaceChildren(column("Client → backend", [...urls, clientRequest(turn)]));
+      return;
+    }
     this.element.replaceChildren(
       column("Client → gateway", [clientRequest(turn)]),
       column(

@@ -3,6 +3,7 @@
  */
 
 import { element, icon } from "./elements.js";
+import { isRelayed } from "./wire_rows.js";
 import { many, oneLine, span } from "./words.js";
 
 const LANES_MAX = 300;
@@ -78,8 +79,9 @@ function lanesOf(turn, end) {
 
 function laneOfWaiting(turn) {
   const asked = turn.asked[0]?.t ?? 0;
-  const first = turn.chunks[0]?.t ?? turn.timeline.first_event;
-  if (first === undefined || first === null || first <= asked) return null;
+  const times = [turn.chunks[0]?.t, turn.timeline.first_event];
+  const first = (isRelayed(turn) ? times.reverse() : times).find((t) => typeof t === "number");
+  if (first === undefined || first <= asked) return null;
   const words = `${span(first - asked)} until the provider's first chunk`;
   return {
     label: "waiting",

@@ -6,6 +6,7 @@ import { copyButton } from "./clipboard.js";
 import { element, icon } from "./elements.js";
 import { jsonTree, prettyJson } from "./json_tree.js";
 import { parsed } from "./messages.js";
+import { isRelayed } from "./wire_rows.js";
 import { count, span } from "./words.js";
 
 const SHOWN_MESSAGES = 20;
@@ -33,17 +34,26 @@ export function detailsOf(turn, row, close) {
   );
   if (row.kind === "note") return [note(row.note), button];
   if (row.kind === "fold") return [...foldDetails(turn, row), button];
-  return [chunkDetails(turn, row), eventDetails(turn, row), button];
+  const [chunk, event] = [chunkDetails(turn, row), eventDetails(turn, row)];
+  if (isRelayed(turn)) return [row.event >= 0 ? event : chunk, button];
+  return [chunk, event, button];
 }
 
 function note({ what, told }) {
-  const title =
-    { request: "the client's request", asked: "the provider's request", end: "end" }[what] ?? what;
-  return message(title, told, () => prettyJson(told));
+  const titles = {
+    request: "the client's request",
+    asked: "the provider's request",
+    relayed: "where to",
+  };
+  return message(titles[what] ?? what, told, () => prettyJson(told));
 }
 
 function foldDetails(turn, { chunks, events }) {
   const numbers = ([from, to]) => `${count(from)} to ${count(to - 1)}`;
+  const sum = message(`events ${numbers(events)}, added up`, sumOf(turn, events), () =>
+    sumOf(turn, events),
+  );
+  if (isRelayed(turn)) return [sum];
   const data = dataOf(turn, chunks);
   return [
     message(
@@ -51,7 +61,7 @@ function foldDetails(turn, { chunks, events }) {
       data.split("\n").map((one) => parsed(one) ?? one),
       () => data,
     ),
-    message(`events ${numbers(events)}, added up`, sumOf(turn, events), () => sumOf(turn, events)),
+    sum,
   ];
 }
 

@@ -48,6 +48,7 @@ function cell(column, index, words, t, finding = false) {
 const NOTES = {
   request: ["request", () => "the client asked"],
   asked: ["request", ({ url }) => `the provider was asked: ${oneLine(url, 200)}`],
+  relayed: ["request", ({ url }) => `and this was passed on unchanged to ${oneLine(url, 200)}`],
   adaptations: [
     "adaptation",
     (all) =>

@@ -15,7 +15,7 @@
  * @property {[number, number]} [events] likewise
  *
  * @typedef {Object} Note
- * @property {"request"|"asked"|"adaptations"|"finding"|"lost"|"end"|"problem"} what
+ * @property {"request"|"asked"|"relayed"|"adaptations"|"finding"|"lost"|"end"|"problem"} what
  * @property {number|null} t
  * @property {any} told what the capture says
  */
@@ -75,6 +75,11 @@ function pushRun(rows, run, atEvent) {
   rows.push({ kind: "fold", chunks, events, chunk: -1, event: -1, edge: "only" });
 }
 
+/** Whether a relay recorded the turn: then there is one wire, and nothing was translated. */
+export function isRelayed(turn) {
+  return turn.head.passive === true;
+}
+
 /** The findings of each event that one speaks of. @returns {Map<number, Object[]>} */
 export function findingsByEvent(turn) {
   const found = new Map();
@@ -112,7 +117,9 @@ function groupsOf(turn) {
   return groups;
 }
 
-function sameWrite({ events, links }, one, other) {
+function sameWrite(turn, one, other) {
+  if (isRelayed(turn)) return false;
+  const { events, links } = turn;
   const same = links[one]?.[0] === links[other]?.[0] && links[one]?.[1] === links[other]?.[1];
   return same && events[one].t === events[other].t;
 }
@@ -145,7 +152,8 @@ function edgeOf(place, height) {
 
 function notesOf(turn) {
   const notes = [{ what: "request", t: 0, told: turn.request }];
-  for (const asked of turn.asked) notes.push({ what: "asked", t: asked.t, told: asked });
+  const asked = isRelayed(turn) ? "relayed" : "asked";
+  for (const told of turn.asked) notes.push({ what: asked, t: told.t, told });
   for (const told of byTime(turn.adaptations))
     notes.push({ what: "adaptations", t: told[0].t, told });
   for (const lost of turn.lost) notes.push({ what: "lost", t: lost.t, told: lost });

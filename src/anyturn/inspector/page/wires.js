@@ -7,7 +7,7 @@ import { element, say } from "./elements.js";
 import { VirtualList } from "./virtual_list.js";
 import { detailsOf, searchable, textOf } from "./wire_details.js";
 import { drawFold, drawNote, drawPair } from "./wire_row_view.js";
-import { findingsByEvent, wireRows } from "./wire_rows.js";
+import { findingsByEvent, isRelayed, wireRows } from "./wire_rows.js";
 import { count, many } from "./words.js";
 
 const ROW_HEIGHT = 24;
@@ -52,6 +52,7 @@ export class Wires {
     if (follows) this.#list.scrollToEnd();
     else if (!same) this.#list.scrollToStart();
     if (this.#found.query) this.#find(this.#found.query, false);
+    this.#dress();
     this.#sayCounts();
   }
 
@@ -109,8 +110,6 @@ export class Wires {
     });
     this.findBox = element("input", {
       type: "search",
-      placeholder: "Find in both wires",
-      "aria-label": "Find in both wires",
       spellcheck: "false",
       autocomplete: "off",
     });
@@ -126,8 +125,7 @@ export class Wires {
       "Fold deltas",
     );
     this.foundWords = element("span", { class: "dim" });
-    this.chunkCount = element("span", { class: "number" });
-    this.eventCount = element("span", { class: "number" });
+    this.titles = [0, 1].map(() => element("div", { class: "wire-title" }));
     this.details = element("div", { class: "wire-details", hidden: true });
     this.element = element("div", { class: "wires" }, this.#header(), this.scroller, this.details);
   }
@@ -136,8 +134,7 @@ export class Wires {
     return element(
       "div",
       { class: "wire-head" },
-      element("div", { class: "wire-title" }, "Provider → gateway ", this.chunkCount),
-      element("div", { class: "wire-title" }, "Gateway → client ", this.eventCount),
+      ...this.titles,
       element("div", { class: "wire-find" }, this.foundWords, this.foldButton, this.findBox),
     );
   }
@@ -246,9 +243,31 @@ export class Wires {
   }
 
   #sayCounts() {
-    say(this.chunkCount, many(this.#turn.chunks.length, "chunk"));
-    say(this.eventCount, many(this.#turn.events.length, "event"));
+    const { chunks, events } = this.#turn;
+    const said = [many(chunks.length, "chunk"), many(events.length, "event")];
+    if (isRelayed(this.#turn)) {
+      const counts = said.filter((_, place) => [chunks, events][place].length);
+      this.#title(0, "Backend → client", counts.join(", "));
+    } else {
+      this.#title(0, "Provider → gateway", said[0]);
+      this.#title(1, "Gateway → client", said[1]);
+    }
     this.scroller.setAttribute("aria-rowcount", String(this.#rows.length));
+  }
+
+  #title(place, words, number) {
+    this.titles[place].replaceChildren(`${words} `, element("span", { class: "number" }, number));
+  }
+
+  /** A relayed turn has one wire, over the whole width. */
+  #dress() {
+    const relayed = isRelayed(this.#turn);
+    const find = relayed ? "Find in the wire" : "Find in both wires";
+    this.element.classList.toggle("one-wire", relayed);
+    this.titles[1].hidden = relayed;
+    this.foldButton.hidden = relayed && !this.#turn.events.length;
+    this.findBox.placeholder = find;
+    this.findBox.setAttribute("aria-label", find);
   }
 
   #draw(index) {
