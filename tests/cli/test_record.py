@@ -120,6 +120,7 @@ async def test_every_verb_of_captures_works_on_what_was_recorded(start, wire, tm
     async with server:
         _, _, ended = await recorded(start, server.base_url, path, [body] * 2, "--capture", folder)
     assert f"anyturn captures list --dir {folder}" in ended.stdout
+    assert f"anyturn inspect {folder}   # in the browser" in ended.stdout
     for arguments, sentence in VERBS:
         wide = CliRunner(env={"COLUMNS": "200"})
         result = wide.invoke(app, ["captures", *arguments, "--dir", folder])

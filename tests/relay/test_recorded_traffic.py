@@ -132,6 +132,17 @@ async def test_a_refusal_is_recorded_as_the_backends(tmp_path, body: bytes, word
     assert capture.stream == body
 
 
+async def test_a_recorded_turn_at_a_wrong_path_is_said(tmp_path, caplog) -> None:
+    async with (
+        ScriptedProvider([]) as provider,
+        recording_relay(provider.base_url, tmp_path / "c") as relay,
+    ):
+        wrong = await ask("POST", f"http://127.0.0.1:{relay.port}/chat/completions", data=b"{}")
+    assert wrong.status == 404
+    assert len(relay.captures) == 1
+    assert "POST /chat/completions: 404; it is not below /v1: is the client" in caplog.text
+
+
 async def test_other_paths_are_relayed_and_only_logged(tmp_path, caplog) -> None:
     caplog.set_level(logging.INFO, "anyturn")
     async with (

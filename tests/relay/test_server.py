@@ -242,6 +242,25 @@ async def test_a_client_that_leaves_takes_the_backends_request_along(tmp_path: P
     assert capture.stream
 
 
+async def test_a_client_that_leaves_with_the_whole_answer_has_not_left_it(tmp_path: Path) -> None:
+    """Codex hangs up once it has the terminal event."""
+    async with (
+        ScriptedProvider([Answer(text("Hello."), hold_after=3)]) as provider,
+        recording_relay(provider.base_url, tmp_path / "c") as relay,
+        aiohttp.ClientSession() as http,
+    ):
+        response = await http.post(f"{relay.base_url}/chat/completions", json=CHAT)
+        came = b""
+        while b'"finish_reason":"stop"' not in came:
+            came += await response.content.readany()
+        response.close()
+        await provider.cancelled(1, LIMIT_S)
+    (capture,) = relay.captures
+    assert capture.status == "completed"
+    assert capture.end.http_status == 200
+    assert "content-type" in capture.end.headers
+
+
 async def test_a_backend_that_breaks_off_breaks_the_clients_answer(tmp_path: Path) -> None:
     """What came is delivered, and the end is no end."""
 

@@ -176,6 +176,8 @@ def _sum_up(told: Told, relay: Relay, settings: Settings, base_url: str) -> None
     named = "" if folder == DEFAULT_FOLDER.absolute() else f" --dir {_quoted(folder)}"
     for verb in ("list", "format", "explain last"):
         out.print(f"  anyturn captures {verb}{escape(named)}", style="green", soft_wrap=True)
+    where = named.removeprefix(" --dir")
+    out.print(f"  anyturn inspect{escape(where)}   # in the browser", style="green", soft_wrap=True)
 
 
 def _quoted(path: Path | None) -> str:

@@ -114,6 +114,9 @@ class TurnReader:
         if self._decoder.problem:
             self._left_out.append(f"the rest of the answer: {self._decoder.problem}")
         ending = msgspec.structs.replace(ending, left_out=self._left_out)
+        # Codex hangs up once it has the terminal event, without reading to the stream's end.
+        if ending.status == "left" and self._status:
+            ending = msgspec.structs.replace(ending, status="")
         return ending if ending.status else self._judged(ending)
 
     def _judged(self, ending: Ending) -> Ending:

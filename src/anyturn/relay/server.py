@@ -19,7 +19,6 @@ from anyturn.recorder import Recorder
 from anyturn.relay.headers import note_sent, passed_on, without_additions
 from anyturn.relay.sockets import NoHandshake, relay_socket
 from anyturn.relay.turns import (
-    LEFT,
     RelayedTurn,
     SocketTurns,
     broken_answer,
@@ -120,7 +119,7 @@ class Relay:
         finally:
             # Whoever did not say how it ended was interrupted by the client.
             if turn is not None:
-                turn.ended(LEFT)
+                turn.left()
 
     async def _socket(
         self, request: web.Request, url: str, headers: Mapping[str, str]
@@ -157,7 +156,9 @@ class Relay:
             if turn is None:
                 self._log(request, response.status)
             else:
-                turn.answered(response.headers)
+                turn.answered(response.status, response.headers)
+                if hint := self._hint(request, response.status):
+                    log.warning("%s %s: 404%s", request.method, _shown(request), hint)
             return await _pass_answer(request, response, turn)
         finally:
             response.close()
@@ -176,12 +177,15 @@ class Relay:
         return _own_words(502, sentence)
 
     def _log(self, request: web.Request, status: int) -> None:
-        hint = ""
-        if status == 404 and not _target_of(request).startswith(self.backend.path):
-            hint = f"; it is not below {self.backend.path}: is the client's base URL right?"
+        hint = self._hint(request, status)
         log.info(
             "%s %s: %d, relayed and not recorded%s", request.method, _shown(request), status, hint
         )
+
+    def _hint(self, request: web.Request, status: int) -> str:
+        if status != 404 or _target_of(request).startswith(self.backend.path):
+            return ""
+        return f"; it is not below {self.backend.path}: is the client's base URL right?"
 
 
 def _proxy_for(backend: Backend) -> str | None:

@@ -56,6 +56,7 @@ class RelayedTurn:
         self._body: list[bytes] = []
         self._size = 0
         self._reader: TurnReader | None = None
+        self._answer = LEFT
         self._ended = False
 
     def sends(self, piece: bytes) -> None:
@@ -73,8 +74,9 @@ class RelayedTurn:
             self._begin(min(self._size, _MAX_BODY_BYTES))
         return self._reader
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Take the headers of the answer."""
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the beginning of the answer."""
+        self._answer = Ending(status="left", http_status=status, headers=kept_headers(headers))
         self.asked().answered(_header(headers, "content-encoding"))
 
     def received(self, block: bytes) -> None:
@@ -90,6 +92,10 @@ class RelayedTurn:
         # For a turn whose beginning had no room.
         self._begin(0)
         self._recorder.put(self.id, "end", ending, 0)
+
+    def left(self) -> None:
+        """Say that the client left, where nothing else was said: before or after the answer."""
+        self.ended(self._answer)
 
     def _begin(self, size: int) -> None:
         begun = Begun(
