@@ -282,7 +282,7 @@ def capture_paths(path: Path) -> list[Path]:
             raise CaptureError(f"There are no captures in {str(path)!r}.")
         return found
     if not path.exists():
-        raise CaptureError(f"There is no capture {str(path)!r}.")
+        raise CaptureError(f"There is no folder and no capture {str(path)!r}.")
     return [path]
 
 

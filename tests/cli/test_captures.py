@@ -62,6 +62,18 @@ def test_filters_narrow_the_list(folder: Path, filters, numbers) -> None:
     assert [line["number"] for line in lines] == numbers
 
 
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_the_list_shows_models_and_tools_in_every_terminal(
+    folder: Path, monkeypatch, columns: int
+) -> None:
+    monkeypatch.setitem(WIDE, "COLUMNS", str(columns))
+    lines = say("list", "--dir", folder).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    assert {"model", "outcome", "tools", "findings"} <= set(lines[0].split())
+    assert ("client" in lines[0]) is (columns >= 120)
+    assert " run " in lines[1]
+
+
 def test_a_turn_is_shown_as_a_person_follows_it(folder: Path) -> None:
     shown = say("show", "1", "--dir", folder)
     order = ["Run.", "reasoning", "Hm.", "function_call run", '{"x":1}', "first delta",
@@ -113,6 +125,7 @@ def test_prune_keeps_the_newest(folder: Path) -> None:
         (["show", "../../etc/passwd"], "cannot be read"),
         (["show", "nothing.ndjson"], "cannot be read"),
         (["export", "1", "--as", "pdf"], "Known: sse, jsonl"),
+        (["list", "--outcome", "done"], "Known: completed, incomplete"),
     ],
 )
 def test_what_is_not_there_is_said_in_a_sentence(folder: Path, arguments, sentence) -> None:
@@ -123,7 +136,7 @@ def test_what_is_not_there_is_said_in_a_sentence(folder: Path, arguments, senten
 
 def test_an_empty_folder_says_how_to_record(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "No such captures" in say("list")
+    assert "anyturn serve --capture .anyturn" in say("list")
     result = CliRunner().invoke(app, ["captures", "show"])
     assert "anyturn serve --capture .anyturn" in str(result.exception)
 

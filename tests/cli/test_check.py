@@ -124,6 +124,7 @@ def test_a_rule_is_explained(run: Run) -> None:
     ("arguments", "words"),
     [
         (["absent.sse"], "absent.sse cannot be read"),
+        (["localhost:8000/v1"], "The address of a server begins with http://"),
         ([], "Name a server or a file"),
         (["good.sse", "--client", "curl"], "No client is called curl"),
         (["--explain", "items.argument-empty"], "Do you mean items.arguments-empty"),
@@ -137,6 +138,7 @@ def test_a_rule_is_explained(run: Run) -> None:
     ],
     ids=[
         "no file",
+        "no scheme",
         "nothing",
         "client",
         "near rule",

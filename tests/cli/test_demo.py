@@ -34,7 +34,7 @@ async def test_the_demo_runs_the_real_codex(start, home, workspace, codex_binary
     assert "The turns are recorded in .anyturn/captures" in ended.stdout
     first, second = (read_file(path) for path in capture_paths(workspace / ".anyturn/captures"))
     assert first.head.client == "codex_exec"
-    assert explain(first, [second]).summary.endswith("The output of 1 came back.")
+    assert explain(first, [second]).summary.endswith("Its output came back.")
 
 
 async def test_the_demo_runs_without_codex(start, workspace, path_without_codex):

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from anyturn.capture_files import CaptureError
+from anyturn.capture.format import ProviderRequest
+from anyturn.capture_files import CaptureError, write_plain
 from anyturn.cli.main import app
 from anyturn.cli.replay import speed_of
 from anyturn.replay.provider import ReplayError
+from anyturn.server.lifecycle import CannotListen
+from support import captured_turns
 
 
 @pytest.mark.parametrize(("word", "speed"), [("none", 0), ("original", 1), ("2x", 2), ("0.5", 0.5)])
@@ -59,6 +64,24 @@ def test_wrong_use_is_said(real_capture, recorded_folder: Path, arguments, sente
     result = CliRunner().invoke(app, ["replay", str(recorded_folder), *arguments])
     assert isinstance(result.exception, CaptureError)
     assert sentence in str(result.exception)
+
+
+def test_a_taken_port_is_said_with_what_to_do(recorded_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["replay", str(recorded_folder), "--port", port])
+    assert isinstance(result.exception, CannotListen)
+    assert f"Port {port} on 127.0.0.1 is taken" in str(result.exception)
+
+
+async def test_the_recording_of_a_responses_server_is_served_as_one(start, tmp_path: Path) -> None:
+    records = captured_turns.records()
+    asked = next(place for place, one in enumerate(records) if isinstance(one, ProviderRequest))
+    records[asked] = msgspec.structs.replace(records[asked], url="http://p/v1/responses")
+    write_plain(tmp_path / "1.ndjson", records)
+    provider = await start("replay", str(tmp_path))
+    said = [await provider.line() for _ in range(3)]
+    assert "--wire responses --model" in said[2], said
 
 
 def test_nothing_to_replay_is_said(tmp_path: Path) -> None:

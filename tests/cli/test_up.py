@@ -254,6 +254,8 @@ async def test_the_link_to_the_inspector_is_shown_once_and_written_nowhere(
         again = await ran(start, "up", *asked[2:], "--port", str(folder.port))
     assert (up.code, opened.status) == (0, 303)
     assert "Anyturn" in again.stdout and token not in again.stdout
+    assert f"captures  {tmp_path / 'captures'}" in up.stdout
+    assert f"For a new one: anyturn restart --port {folder.port}" in again.stdout
     assert all(token not in file.read_text() for file in folder.path.iterdir())
 
 

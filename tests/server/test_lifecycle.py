@@ -147,11 +147,11 @@ async def test_a_named_keys_file_that_is_not_there_lets_nobody_in_by_mistake(
     ],
 )
 def test_each_reason_not_to_listen_has_its_sentence(number: int, words: str) -> None:
-    assert lifecycle._why_not(OSError(number, "why"), "localhost", 80).startswith(words)
+    assert lifecycle.why_not_listening(OSError(number, "why"), "localhost", 80).startswith(words)
 
 
 async def test_the_highest_port_has_no_next_one() -> None:
-    sentence = lifecycle._why_not(OSError(errno.EADDRINUSE, "why"), "localhost", 65535)
+    sentence = lifecycle.why_not_listening(OSError(errno.EADDRINUSE, "why"), "localhost", 65535)
     assert "65536" not in sentence
 
 

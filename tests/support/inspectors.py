@@ -67,14 +67,17 @@ class Visitor:
         assert answer.status == 200, answer.text
         return answer.json
 
-    async def rows(self) -> list[JSON]:
-        """The list, when it is complete."""
+    async def rows(self, at_least: int = 0) -> list[JSON]:
+        """The list, when it is complete and so long.
+
+        A folder whose listing took long, as on a busy machine, is not listed again at once.
+        """
         async with asyncio.timeout(LIMIT_S):
             while True:
                 answer = await self.get("/api/turns")
                 assert answer.status == 200, answer.text
                 known = answer.json
-                if known["indexed"] == known["total"]:
+                if known["indexed"] == known["total"] and known["total"] >= at_least:
                     return known["turns"]
 
     @asynccontextmanager

@@ -195,7 +195,7 @@ async def test_of_an_endless_error_only_the_beginning_is_read(provider: Any, ask
 async def test_a_redirect_is_not_followed(provider: Any, ask: Any) -> None:
     elsewhere = await provider(answer())
     server = await provider(refusal(307, Location=elsewhere.base_url))
-    with fails(Kind.PROVIDER_REFUSED, "Check the base URL"):
+    with fails(Kind.PROVIDER_REFUSED, "Check the base URL, or try --wire responses."):
         await ask(server.profile)
     assert elsewhere.requests == []
 

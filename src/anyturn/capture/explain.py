@@ -100,8 +100,9 @@ def _summary(capture: Capture, timeline: Timeline, verdicts: list[Verdict]) -> s
     good = sum(one.runs for one in calls)
     if good == len(calls):
         brought = sum(call.output is not None for call in timeline.calls)
-        known = f" The output of {brought} came back." if brought else ""
         words = "The call" if good == 1 else f"All {good} calls"
+        outputs = "Its output" if good == 1 else f"{brought} of {good} outputs"
+        known = f" {outputs} came back." if brought else ""
         return f"{words} reached the client in a form that it executes.{known}"
     return f"{len(calls) - good} of {len(calls)} calls did not reach the client whole."
 

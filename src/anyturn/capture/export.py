@@ -114,7 +114,10 @@ def pytest_case(capture: Capture) -> bytes:
     can become code. Raises `ValueError` for a turn that was not a gateway's.
     """
     if capture.head.passive:
-        raise ValueError("No gateway took part in this turn: there is nothing to test in it.")
+        raise ValueError(
+            "No gateway took part in this turn: there is nothing to test in it. To have it served "
+            "again, offline: anyturn replay DIR. Other forms: sse, jsonl, provider-sse, curl."
+        )
     head = capture.head
     text = _CASE.format(
         client=_words(f"{head.client} {head.client_version}"),

@@ -44,6 +44,7 @@ DEFAULT_FOLDER = Path(".anyturn") / "captures"
 JUDGE: Judge = findings_of
 _LATER = 20
 _DAY_S = 86_400.0
+_OUTCOMES = ("completed", "incomplete", "failed", "left", "cut")
 
 FolderOption = Annotated[
     Path | None,
@@ -97,18 +98,19 @@ def listing(
     client: Annotated[str, typer.Option(help="Only clients whose name holds this.")] = "",
     model: Annotated[str, typer.Option(help="Only models whose name holds this.")] = "",
     provider: Annotated[str, typer.Option(help="Only this provider.")] = "",
-    outcome: Annotated[
-        str, typer.Option(help="Only completed, incomplete, failed, left or cut.")
-    ] = "",
+    outcome: Annotated[str, typer.Option(help=f"Only one of {', '.join(_OUTCOMES)}.")] = "",
     tool: Annotated[str, typer.Option(help="Only turns that call a tool of this name.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 30,
     as_json: JsonOption = False,
     folder: FolderOption = None,
 ) -> None:
     """List the recorded turns, the newest last."""
+    if outcome and outcome not in _OUTCOMES:
+        raise CaptureError(f"There is no outcome {outcome!r}. Known: {', '.join(_OUTCOMES)}.")
     where = folder_of(folder)
+    files = where.files()
     lines: list[Line] = []
-    for number, listed in reversed(list(enumerate(where.files(), 1))):
+    for number, listed in reversed(list(enumerate(files, 1))):
         line = _line(number, listed)
         wanted = client in line.client and model in line.model
         wanted = wanted and provider in ("", line.provider) and outcome in ("", line.outcome)
@@ -120,9 +122,10 @@ def listing(
         print(msgspec.json.format(msgspec.json.encode(lines)).decode())
         return
     if not lines:
-        screen().print(f"No such captures in {escape(str(where.path))}.", soft_wrap=True)
+        none = f"None of the {len(files)} captures in {str(where.path)!r} is like that."
+        screen().print(escape(none if files else _no_captures(where)), soft_wrap=True)
         return
-    screen().print(list_table(lines))
+    screen().print(list_table(lines, screen().width))
     for line in lines:
         print_problems(error_screen(), f"{line.number}", line.problems)
 
@@ -249,10 +252,7 @@ def _found(which: str, folder: Path | None) -> tuple[Path, list[Path]]:
     where = folder_of(folder)
     files = where.files()
     if not files:
-        raise CaptureError(
-            f"There are no captures in {str(where.path)!r}. Record some: anyturn serve --capture "
-            f"{where.path}, or name the folder: --dir."
-        )
+        raise CaptureError(_no_captures(where))
     position = _position(which, files)
     if position is None:
         raise CaptureError(
@@ -260,6 +260,13 @@ def _found(which: str, folder: Path | None) -> tuple[Path, list[Path]]:
             "and last."
         )
     return files[position].path, [one.path for one in files[position + 1 :]]
+
+
+def _no_captures(where: CaptureFolder) -> str:
+    return (
+        f"There are no captures in {str(where.path)!r}. Record some: anyturn serve --capture "
+        f"{where.path}, or name the folder: --dir."
+    )
 
 
 def _position(which: str, files: list[Listed]) -> int | None:

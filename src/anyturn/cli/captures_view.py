@@ -86,34 +86,48 @@ def line_of(number: int, name: str, capture: Capture, findings: int) -> Line:
     )
 
 
-def list_table(lines: Iterable[Line]) -> Table:
-    """The list."""
+def list_table(lines: Iterable[Line], width: int) -> Table:
+    """The list; in a narrow terminal with those columns only that fit into it."""
+    shown = [one for one in _COLUMNS if width >= _WIDE or one not in _FOR_WIDE]
     table = Table(box=None, pad_edge=False)
-    for heading in ("#", "time", "client", "model", "provider", "outcome", "tools"):
-        whole = heading in ("#", "time", "outcome")
+    for heading in shown:
         table.add_column(
             heading,
-            justify="right" if heading == "#" else "left",
+            justify="right" if heading in _NUMBERS else "left",
             overflow="fold",
-            no_wrap=whole,
+            no_wrap=heading not in ("client", "model", "provider", "tools"),
+            min_width=len(heading),
         )
-    for heading in ("tokens", "tokens/s", "first event", "findings"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
-        table.add_row(
-            str(line.number),
-            _clock(line.started),
-            Text(clean(line.client, 40)),
-            Text(clean(line.model, 40)),
-            Text(clean(line.provider, 24)),
-            outcome(line.outcome),
-            Text(clean(_counted(line.tools), 60)),
-            f"{line.tokens[0]} + {line.tokens[1]}" if line.tokens else "",
-            f"{line.tokens_per_s:,.0f}" if line.tokens_per_s else "",
-            seconds(line.first_event_us),
-            str(line.findings or ""),
-        )
+        cells = dict(zip(_COLUMNS, _cells(line), strict=True))
+        table.add_row(*[cells[heading] for heading in shown])
     return table
+
+
+_COLUMNS = (
+    *("#", "time", "client", "model", "provider", "outcome", "tools"),
+    *("tokens", "tokens/s", "first event", "findings"),
+)
+_NUMBERS = frozenset(("#", "tokens", "tokens/s", "first event", "findings"))
+# What goes first where not all of it has room. `--json` has everything.
+_FOR_WIDE = frozenset(("client", "provider", "tokens/s", "first event"))
+_WIDE = 120
+
+
+def _cells(line: Line) -> tuple[str | Text, ...]:
+    return (
+        str(line.number),
+        _clock(line.started),
+        Text(clean(line.client, 40)),
+        Text(clean(line.model, 40)),
+        Text(clean(line.provider, 24)),
+        outcome(line.outcome),
+        Text(clean(_counted(line.tools), 60)),
+        f"{line.tokens[0]} + {line.tokens[1]}" if line.tokens else "",
+        f"{line.tokens_per_s:,.0f}" if line.tokens_per_s else "",
+        seconds(line.first_event_us),
+        str(line.findings or ""),
+    )
 
 
 def _clock(started: str) -> str:
@@ -188,12 +202,16 @@ def _show_request(out: Console, capture: Capture) -> None:
     tools = request.get("tools")
     count = len(items) if isinstance(items, list) else 1
     tool_count = len(tools) if isinstance(tools, list) else 0
-    word = "messages" if is_chat else "items"
-    _mark(out, 0, f"request: {count} {word}, {tool_count} tools", "bold cyan")
+    said = _many(count, "message" if is_chat else "item")
+    _mark(out, 0, f"request: {said}, {_many(tool_count, 'tool')}", "bold cyan")
     if question := _question(items):
         _body(out, clean(question, _REQUEST_CHARS), "italic")
     for call_id, output in list(outputs_in(request).items())[-3:]:
         _body(out, clean(f"output of {call_id}: {output.strip()}", 120), "dim")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _question(items: Any) -> str:

@@ -134,7 +134,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+        hint = "" if path.suffix else " The address of a server begins with http:// or https://."
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.{hint}") from None
 
 
 def _decoded(path: Path) -> dict[str, Any]:

@@ -100,6 +100,7 @@ async def _demo(out: Console, replay: bool, folder: Path | None) -> int:
         code = await _play(out, binary, Path(workspace), Path(codex_home), replay, folder)
     if folder is not None:
         words = f"\nThe turns are recorded in {_from_here(folder)}: {program_name()} captures show"
+        words += f"\nIn the browser: {program_name()} inspect"
         out.print(f"[dim]{escape(words)}[/]", soft_wrap=True)
     return code
 

@@ -14,6 +14,7 @@ from anyturn.wire import responses as r
 from anyturn.wire import sse
 
 _TEXT_MAX = 40
+_WIDE = 96
 
 
 class TwoWires:
@@ -45,7 +46,8 @@ class TwoWires:
 
     def events(self, turn: Turn, events: list[r.Event]) -> None:
         """Print the chunks and what became of them, side by side."""
-        self._print(self._left, [_event_line(event) for event in events])
+        narrow = self._out.width < _WIDE
+        self._print(self._left, [_event_line(event, narrow) for event in events])
         self._left = []
 
     def ended(self, turn: Turn) -> None:
@@ -95,14 +97,16 @@ def _call_line(call: dict[str, Any]) -> Text:
     return line.append(_quoted(function.get("arguments") or ""))
 
 
-def _event_line(event: r.Event) -> Text:
+def _event_line(event: r.Event, narrow: bool) -> Text:
     name = r.name_of(event).removeprefix("response.")
     line = Text.assemble((f"{name} ", "cyan"))
     match event:
+        case r.ItemDone(item=r.FunctionCall() as call):
+            # In a narrow terminal the mark matters more than the item's type, told before.
+            line.append(call.name if narrow else _item_words(call), style="bold")
+            line.append(" ← executed", style="bold green")
         case r.ItemAdded() | r.ItemDone():
             line.append(_item_words(event.item), style="bold")
-            if isinstance(event, r.ItemDone) and isinstance(event.item, r.FunctionCall):
-                line.append(" ← executed", style="bold green")
         case r.Completed() | r.Incomplete() | r.Failed():
             count = len(event.response.output)
             line.append(f"{count} item{'s' if count != 1 else ''}", style="bold")

@@ -21,6 +21,7 @@ from anyturn.cli.loop import run
 from anyturn.cli.screen import error_screen, screen
 from anyturn.replay.client import Checked, resend
 from anyturn.replay.provider import ReplayProvider, tapes_of
+from anyturn.server.lifecycle import CannotListen, why_not_listening
 
 SPEEDS = {"none": 0.0, "original": 1.0}
 _SHOWN = 10
@@ -90,7 +91,7 @@ async def _provide(captures: list[Capture], port: int, speed: float) -> int:
     try:
         await provider.__aenter__()
     except OSError as error:
-        raise CaptureError(f"Port {port} cannot be used: {error.strerror}.") from None
+        raise CannotListen(why_not_listening(error, "127.0.0.1", port)) from None
     try:
         count = f"{len(tapes)} recorded {'answer' if len(tapes) == 1 else 'answers'}"
         out = screen()
@@ -99,7 +100,7 @@ async def _provide(captures: list[Capture], port: int, speed: float) -> int:
         profile = _profile_of(captures)
         named = f"--provider {escape(clean(profile))} " if profile else ""
         command = f"anyturn serve {named}--base-url {provider.base_url} --model "
-        if any(capture.head.wire == "responses" for capture in captures):
+        if any(tape.wire == "responses" for tape in tapes):
             out.print("It speaks Responses: point a client at it as at the backend, or a gateway:")
             command = command.replace("--model", "--wire responses --model")
         out.print(f"  [green]{command}{escape(clean(model))}[/]", soft_wrap=True)

@@ -97,11 +97,17 @@ def _bring_up(
         _say_difference(folder, state, flags, settings)
     elif not url:
         rows = [*target_rows(routing.default), *alias_rows(routing)]
+        if settings.capture_path is not None:
+            rows.append(("captures", escape(from_home(str(settings.capture_path)))))
         rows.append(("log", escape(from_home(str(folder.log)))))
         out.print()
         out.print(facts_table(rows))
     if started.inspector and not url:
         show_inspector(started.inspector)
+    elif state.flags.get("inspector") and not (started.new or url):
+        again = f"anyturn restart{_at(folder)}"
+        words = f"\nThe link to its inspector was shown when it started. For a new one: {again}"
+        out.print(words, soft_wrap=True)
     if not url:
         _say_how_to_use_it(folder, state)
     for line in started.said:

@@ -244,7 +244,7 @@ def _judge_refusal(probe: Probe, exchange: Exchange) -> Outcome:
     if exchange.status is not None and not found:
         said = f"status {exchange.status}: {_refusal(exchange) or 'nothing more'}"
         if exchange.status == 404:
-            said += " (does the address end with /v1?)"
+            said += " (does the address end with /v1, and is this a Responses server?)"
         found = (Found(Finding("transport.status", None, plain(said))),)
     return Outcome(probe, State.JUDGED, found)
 

@@ -295,12 +295,13 @@ async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
     try:
         await site.start()
     except OSError as error:
-        raise CannotListen(_why_not(error, host, port)) from None
+        raise CannotListen(why_not_listening(error, host, port)) from None
     bound: int = runner.addresses[0][1]
     return bound
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def why_not_listening(error: OSError, host: str, port: int) -> str:
+    """Say why an address cannot be listened on, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return (
             f"Port {port} on {host} is taken. Stop what listens there, or choose another: "

@@ -245,4 +245,8 @@ def _refusal_hint(report: Report, profile: Profile, status: int) -> str:
 
 def _address_hint(profile: Profile) -> str:
     address = fit_to_show(f"{profile.base_url}{profile.path}", 300)
-    return f"Is {address} the address of a {profile.speaks} server? Check the base URL."
+    other = "chat" if profile.wire == "responses" else "responses"
+    return (
+        f"Is {address} the address of a {profile.speaks} server? Check the base URL, "
+        f"or try --wire {other}."
+    )
