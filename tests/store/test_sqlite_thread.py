@@ -112,9 +112,10 @@ async def test_the_queue_is_bounded(store: SqliteStore, gate: Gate) -> None:
     }
     gate.open()
     ends = await asyncio.gather(*puts, return_exceptions=True)
-    # The gate's own job is one of those that wait for their end.
-    assert sum(isinstance(end, StoreError) for end in ends) == 1100 - 1023
-    assert (await store.stats()).items == 1023
+    kept = sum(not isinstance(end, StoreError) for end in ends)
+    # The gate's own job is one of those that wait, unless the thread was quick to tell its end.
+    assert kept in (1023, 1024)
+    assert (await store.stats()).items == kept
     await put(store, "another")
 
 
