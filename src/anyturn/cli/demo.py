@@ -196,7 +196,7 @@ def _show_result(out: Console, said: str, workspace: Path) -> int:
     out.print("\nNow with your own key:\n")
     out.print("  export CEREBRAS_API_KEY=...", style="green")
     out.print(
-        f'  {program} codex --provider cerebras -- exec "create hello.py and run it"\n',
+        f'  {program} codex --provider cerebras -- exec "create hello.py and run it"',
         style="green",
         soft_wrap=True,
     )
