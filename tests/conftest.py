@@ -32,6 +32,11 @@ _NO_SDK = "the SDK for Node.js is not installed"
 _LOCK = "package-lock.json"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what needs minutes: else one core does it while the other has nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 def _codex(marker: pytest.Mark | None) -> Path:
     version = marker.args[0] if marker and marker.args else CODEX_VERSION
     chosen = os.environ.get("ANYTURN_CODEX") if version == CODEX_VERSION else None
