@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from anyturn.capture import format as f
 from anyturn.capture.feed import EVENT_BYTES, RECORD_BYTES, Feed, Taken
 from anyturn.capture.redact import Redactor
-from anyturn.capture_files import CaptureFolder
+from anyturn.capture_files import CaptureError, CaptureFolder
 from anyturn.config import Settings
 from anyturn.gateway import Turn
 from anyturn.own_faults import where_from
@@ -264,7 +264,9 @@ class Recorder:
             self.folder.prune(turns=turns, bytes=size, before=self._now() - age_s)
             kept = self.folder.files()
         except Exception as error:
-            log.warning("captures: old ones cannot be deleted: %s", error)
+            # These have harmless words; of anything else only the place is told.
+            why = str(error) if isinstance(error, CaptureError | OSError) else where_from(error)
+            log.warning("captures: old ones cannot be deleted: %s", why)
             return
         self._pruned_at = self._clock()
         self._room_turns = turns - len(kept)

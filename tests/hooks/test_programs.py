@@ -189,15 +189,23 @@ def test_work_has_a_result_when_it_is_over(pool: Programs) -> None:
     assert (run.result(), run.failure()) == ("said", "")
 
 
-@pytest.mark.parametrize("error", [ProgramError("ended with code 1"), OSError(5, "broken")])
-def test_work_that_fails_says_so(pool: Programs, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ProgramError("ended with code 1"), "ended with code 1"),
+        (OSError(5, "sk-planted"), "OSError"),
+        (KeyError("sk-planted"), "KeyError"),
+    ],
+    ids=["program", "system", "bug"],
+)
+def test_work_that_fails_says_so(pool: Programs, error: Exception, words: str) -> None:
     def fail(_: Leave) -> str:
         raise error
 
     run = pool.start(fail)
     assert run is not None
     wait_for(lambda: run.is_over)
-    assert (run.result(), run.failure()) == ("", str(error))
+    assert (run.result(), run.failure()) == ("", words)
 
 
 def test_there_is_no_queue(pool: Programs) -> None:

@@ -77,9 +77,11 @@ class Run:
         return self._future.result() if self.is_over and not self.failure() else ""
 
     def failure(self) -> str:
-        """How the work failed; '' if it did not, or goes on."""
+        """How the work failed, in words of ours; '' if it did not, or goes on."""
         error = self._future.exception() if self.is_over else None
-        return "" if error is None else str(error) or repr(error)
+        # The words of another exception may quote what is nobody's business (A2).
+        known = error is None or isinstance(error, ProgramError)
+        return str(error or "") if known else type(error).__name__
 
     def drop(self) -> None:
         """End it, where it still runs."""
