@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from anyturn.cli.main import main
 from anyturn.daemon.folder import Phase, folders
 
 _LIMIT_S = 40.0
@@ -147,3 +148,28 @@ async def gateways(home: Path) -> AsyncIterator[Path]:
         async with asyncio.timeout(_LIMIT_S):
             while folder.look().phase not in (Phase.ABSENT, Phase.ENDED):
                 await asyncio.sleep(0)
+
+
+@pytest.fixture
+def at_home(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `anyturn ARGUMENTS` in this process, in an empty home: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["anyturn", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int) or code is None
+        return code or 0, said.out, said.err
+
+    return run

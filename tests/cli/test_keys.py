@@ -1,41 +1,21 @@
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-
-from anyturn.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 KEY = r"any_[0-9A-Za-z]{43}"
 
 
 @pytest.fixture
-def keys(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
+def keys(at_home: Run) -> Run:
     """Run `anyturn keys ARGUMENTS` in an empty home: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["anyturn", "keys", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int) or code is None
-        return code or 0, said.out, said.err
-
-    return run
+    return partial(at_home, "keys")
 
 
 def test_a_key_is_shown_once_and_alone_on_standard_output(keys: Run, tmp_path: Path) -> None:

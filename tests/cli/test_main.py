@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -11,33 +10,14 @@ from pathlib import Path
 import pytest
 
 import anyturn
-from anyturn.cli.main import main
 from anyturn.testing.script import ScriptError
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run `anyturn ARGUMENTS` here, in an empty folder and an environment of its own."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["anyturn", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int) or code is None
-        return code or 0, said.out, said.err
-
-    return run
+def run(at_home: Run) -> Run:
+    return at_home
 
 
 def test_the_version_is_printed(run: Run) -> None:

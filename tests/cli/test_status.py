@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from anyturn.auth.chatgpt import Tokens, encode_login, tokens_of
-from anyturn.cli.main import main
 from anyturn.daemon.folder import Folder, State
 from support.authorization_server import ACCOUNT, claims, jwt
 
@@ -20,24 +19,9 @@ ACCESS = jwt(claims(exp=int(time.time()) + 8000))
 
 
 @pytest.fixture
-def status(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
+def status(at_home: Run) -> Run:
     """Run `anyturn status ARGUMENTS` in an empty home: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "250")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["anyturn", "status", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+    return partial(at_home, "status")
 
 
 def write(home: Path, tokens: Tokens) -> None:

@@ -5,36 +5,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-
-from anyturn.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def systemd(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
+def systemd(at_home: Run) -> Run:
     """Run `anyturn systemd ARGUMENTS` in an empty home: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "250")
-
-    def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["anyturn", "systemd", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+    return partial(at_home, "systemd")
 
 
 def test_the_unit_has_the_flags_and_names_the_keys_variable(systemd: Run, tmp_path: Path) -> None:
